@@ -1,0 +1,1 @@
+"""The recommender: the pipeline, its stages, memory, chat, reports, CLI."""

@@ -1,0 +1,112 @@
+"""Candidates: several channels search the catalogue, and their ranks are fused into one pool."""
+
+from collections.abc import Mapping, Sequence
+
+from ..models.records import Candidate, Profile
+from ..vectorstore.catalogue import Catalogue
+from ..vectorstore.engagement import Engagement
+from ..vectorstore.filters import compile_where
+from .history import History
+from .profile import interest_vectors
+
+RANK_CONSTANT = 60
+"""k of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009, section 2): a hit counts 1 / (k + rank)."""
+
+_RECENT = 3
+_WORDS_FROM = 10
+
+Hits = list[tuple[str, float]]
+
+
+class Channels:
+    """Searches one catalogue for one user; every channel is a list of (item id, score), best first."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        engagement: Engagement,
+        history: History,
+        profile: Profile,
+        where: Mapping[str, object] | None = None,
+    ) -> None:
+        """Consumed items are never found, and `where` holds for all channels."""
+        self._catalogue = catalogue
+        self._engagement = engagement
+        self._history = history
+        self._profile = profile
+        self._where = where
+        self._exclude = history.consumed
+
+    def find(self, request: str, n: int) -> list[Candidate]:
+        """At most `n` candidates by fused rank, best first; deterministic."""
+        channels = self._all(request, n)
+        fused: dict[str, float] = {}
+        scores: dict[str, dict[str, float]] = {}
+        for name, hits in channels.items():
+            for rank, (item, score) in enumerate(hits, 1):
+                fused[item] = fused.get(item, 0.0) + 1 / (RANK_CONSTANT + rank)
+                scores.setdefault(item, {})[name] = score
+        best = sorted(fused, key=lambda item: (-fused[item], item))[:n]
+        return [
+            Candidate(item=item, channels=scores[item.id], interest=self._interest(scores[item.id]))
+            for item in self._catalogue.get(best)
+        ]
+
+    def _all(self, request: str, n: int) -> dict[str, Hits]:
+        channels: dict[str, Hits] = {}
+        positive = [one for one in self._profile.interests if one.polarity == "positive"]
+        vectors = interest_vectors(self._profile, self._history)[: len(positive)]
+        if len(positive):
+            found = self._catalogue.search_many(vectors, n // 2, exclude=self._exclude, where=self._where)
+            channels |= {f"interest:{one.keyword}": hits for one, hits in zip(positive, found, strict=True)}
+        channels["words"] = self._words(self._recent_words(), n // 2)
+        channels["recent"] = self._recent(n // 2)
+        liked = self._history.liked_items
+        channels["engagement"] = self._allowed(self._engagement.neighbours(liked, n, exclude=self._exclude))
+        channels["co_engagement"] = self._allowed(
+            self._engagement.neighbours(liked, n, exclude=self._exclude, by="pairs")
+        )
+        if request:
+            channels["request"] = self._similar(request, n)
+            channels["request words"] = self._words(request, n)
+        if not request or len(self._history) == 0:
+            channels["popular"] = self._allowed(self._engagement.popular(n // 4, exclude=self._exclude))
+        return {name: hits for name, hits in channels.items() if hits}
+
+    def _recent_words(self) -> str:
+        entries = [entry for entry in self._history.entries if entry.weight > 0][-_WORDS_FROM:]
+        names = [one.keyword for one in self._profile.positive]
+        return " ".join([*names, *(entry.title for entry in entries)])
+
+    def _words(self, text: str, n: int) -> Hits:
+        return self._catalogue.search_words(text, n, exclude=self._exclude, where=self._where)
+
+    def _similar(self, text: str, n: int) -> Hits:
+        vector = self._catalogue.embed([text])[0]
+        return self._catalogue.search(vector, n, exclude=self._exclude, where=self._where)
+
+    def _recent(self, n: int) -> Hits:
+        places = [at for at, entry in enumerate(self._history.entries) if entry.weight > 0][-_RECENT:]
+        if not places:
+            return []
+        vector = self._history.vectors[places].mean(axis=0)
+        return self._catalogue.search(vector, n, exclude=self._exclude, where=self._where)
+
+    def _allowed(self, hits: Hits) -> Hits:
+        passes = compile_where(self._where)
+        allowed = {item.id for item in self._catalogue.get([item for item, _ in hits]) if passes(item)}
+        return [hit for hit in hits if hit[0] in allowed]
+
+    def _interest(self, scores: Mapping[str, float]) -> str | None:
+        """The interest whose search found the item best."""
+        found = {
+            name.removeprefix("interest:"): score
+            for name, score in scores.items()
+            if name.startswith("interest:")
+        }
+        return max(found, key=lambda name: found[name]) if found else None
+
+
+def everything(catalogue: Catalogue, ids: Sequence[str]) -> list[Candidate]:
+    """Given items as candidates, without a search."""
+    return [Candidate(item=item, channels={}) for item in catalogue.get(ids)]

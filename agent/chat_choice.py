@@ -1,0 +1,358 @@
+"""What a message asks for: one action of a closed list, with arguments that exist.
+
+Language that can mean one thing only is decided by rules. Everything else is compared with a bank of
+examples, whose nearest neighbours vote; where they do not agree, the model's likelihood of each action's
+name after the message (and after these neighbours as examples) is added. Since the list is closed and
+arguments are looked up by code, a call is never malformed and never names what does not exist.
+"""
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import numpy as np
+
+from ..models.embedder import Embedder, Vectors
+from ..models.errors import ModelError
+from ..models.llm import LanguageModel, Limits
+from ..models.records import Language, Profile
+from ..prompts import Prompts, clean
+from . import chat_calls as calls
+from .chat_references import References, find_references
+from .chat_tools import Toolbox
+from .chat_vocabulary import fold
+from .constraints import Understood, understand
+
+ACTIONS = (
+    "recommend", "search", "other", "narrow", "more", "less", "why", "why_not", "compare", "about",
+    "like", "dislike", "seen", "not_interested", "show", "mute", "pin", "forget", "undo", "report",
+    "chat", "refuse",
+)  # fmt: skip
+"""Everything that a message can ask for; the last two call no tool."""
+
+Decider = Literal["rule", "examples", "model"]
+
+SURE = 0.8
+"""Share of the neighbours' votes from which the model is not asked."""
+
+_ABOUT_ITEMS = frozenset(
+    {"more", "less", "why", "why_not", "compare", "about", "like", "dislike", "seen", "not_interested"}
+)
+_ABOUT_INTERESTS = frozenset({"mute", "pin", "forget"})
+_NEIGHBOURS = 12
+_EXAMPLES = 8
+_SHARPNESS = 0.07  # cosine distance over which a neighbour's vote falls by a factor of e
+_FLOOR = 0.01
+_UNLIKE_ALL = 0.35  # cosine similarity below which a message is like no example at all
+_LIMITS = Limits(priority=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a message asks for. `call` is None where a sentence of our own is the answer (`reply` names it)."""
+
+    action: str
+    by: Decider
+    probability: float
+    call: calls.Call | None = None
+    reply: str = ""
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A message of the bank, with what it asks for."""
+
+    say: str
+    action: str
+
+
+class Bank:
+    """Examples in one language, found by the similarity of their meaning."""
+
+    def __init__(self, language: Language, embedder: Embedder) -> None:
+        """Embed the examples of the package (0.2 s)."""
+        self.examples = load_examples(language)
+        self._embedder = embedder
+        vectors = embedder.embed([one.say for one in self.examples])
+        self._mean = vectors.mean(axis=0)
+        self._vectors = self._centred(vectors)
+        self._actions = np.array([ACTIONS.index(one.action) for one in self.examples])
+
+    def vote(self, message: str) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], list[Example], float]:
+        """Votes by action (in the order of ACTIONS, they sum to 1), the neighbours that cast them (nearest
+        first), and the similarity of the nearest.
+        """
+        vector = self._centred(self._embedder.embed([message]))[0]
+        similarity = (self._vectors @ vector).astype(np.float64)
+        nearest = np.argsort(-similarity, kind="stable")[:_NEIGHBOURS]
+        votes = np.zeros(len(ACTIONS))
+        np.add.at(votes, self._actions[nearest], np.exp(similarity[nearest] / _SHARPNESS))
+        return votes / votes.sum(), [self.examples[at] for at in nearest], float(similarity[nearest[0]])
+
+    def _centred(self, vectors: Vectors) -> Vectors:
+        moved = vectors - self._mean
+        lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+        centred: Vectors = np.divide(moved, lengths, out=np.zeros_like(moved), where=lengths > 1e-9)
+        return centred
+
+
+def load_examples(language: Language) -> list[Example]:
+    """The examples of the package in a language."""
+    path = files(__package__ or "tanqu.agent").joinpath(f"chat_examples.{language}.jsonl")
+    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line)
+    return [Example(row["say"], row["action"]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What code found in a message before anything was decided."""
+
+    text: str
+    refers: References
+    asks: Understood
+    interest: str | None
+    plain: str
+
+
+class Chooser:
+    """Chooses calls for the messages of one conversation."""
+
+    def __init__(
+        self, toolbox: Toolbox, language: Language, model: LanguageModel | None, prompts: Prompts
+    ) -> None:
+        """Without a model the examples decide alone."""
+        self._toolbox = toolbox
+        self._language = language
+        self._model = model
+        self._prompts = prompts
+        self._bank = Bank(language, toolbox.recommender.catalogue.embedder)
+
+    def choose(self, text: str) -> Choice:
+        """The call that a message asks for, or the sentence that answers it."""
+        reading = self.read(text)
+        action = self._by_rule(reading)
+        if action:
+            return self._choice(action, "rule", 1.0, reading)
+        return self._by_examples(reading)
+
+    def read(self, text: str) -> Reading:
+        """References, conditions and interests in a message, by code."""
+        tools = self._toolbox
+        refers = find_references(text, tools.shown, tools.state.spoken_of, tools.vocabulary)
+        asks = understand(text, tools.vocabulary, tools.shown)
+        interest, plain = _interest(refers.plain, tools.profile, self._language)
+        return Reading(fold(text).strip(), refers, asks, interest, plain)
+
+    # --- deciding ----------------------------------------------------------------------------------
+
+    def _by_rule(self, reading: Reading) -> str | None:
+        has_items = bool(reading.refers.items or reading.refers.wrong or reading.asks.like)
+        for rule in _rules():
+            if _matches(rule, reading, has_items, bool(self._toolbox.state.shown)):
+                return str(rule["action"])
+        limits = reading.asks.rules or reading.asks.lifted
+        if limits and not reading.asks.wishes and not has_items:
+            return "narrow"
+        return None
+
+    def _by_examples(self, reading: Reading) -> Choice:
+        votes, neighbours, similarity = self._bank.vote(reading.plain)
+        votes = votes * self._priors(reading)
+        votes /= max(float(votes.sum()), 1e-12)
+        decider: Decider = "examples"
+        if self._model is not None and (votes.max() < SURE or similarity < _UNLIKE_ALL):
+            votes, decider = self._with_model(votes, neighbours, reading), "model"
+        best = int(votes.argmax())
+        return self._choice(ACTIONS[best], decider, float(votes[best]), reading)
+
+    def _priors(self, reading: Reading) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """How far what code found speaks for or against each action."""
+        shown = bool(self._toolbox.state.shown)
+        refers, asks = reading.refers, reading.asks
+        strong = bool(refers.items or refers.wrong) and not refers.vague
+        weights = dict.fromkeys(ACTIONS, 1.0)
+        for action in _ABOUT_ITEMS:
+            weights[action] = 1.0 if strong or refers.vague or asks.like else 0.3 if shown else 0.0
+        for action in _ABOUT_INTERESTS:
+            weights[action] = 2.0 if reading.interest else 0.1
+        if strong:
+            for action in ("recommend", "search", "other", "narrow", "report", "chat", "refuse", "undo"):
+                weights[action] = 0.2
+        if asks.rules or asks.lifted or asks.missed:
+            weights["narrow"] *= 3.0
+            weights["chat"] *= 0.1
+        if any(one.reason == "no_title" for one in asks.missed):
+            weights["search"] *= 3.0
+        return np.array([weights[action] for action in ACTIONS])
+
+    def _with_model(
+        self,
+        votes: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+        neighbours: Sequence[Example],
+        reading: Reading,
+    ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        """The votes times the model's likelihood of each action's name; the votes alone if it fails."""
+        allowed = [at for at, vote in enumerate(votes) if vote > 0 or self._is_possible(ACTIONS[at])]
+        space = " " if self._language == "en" else ""
+        prompt = self._prompts.render(
+            "chat_action",
+            self._language,
+            owner=self._toolbox.user,
+            examples=[{"say": one.say, "action": one.action} for one in reversed(neighbours[:_EXAMPLES])],
+            message=clean(reading.plain, 200),
+        )
+        try:
+            assert self._model is not None
+            scored, _ = self._model.score(prompt, [space + ACTIONS[at] for at in allowed], limits=_LIMITS)
+        except ModelError:
+            return votes
+        logs = np.full(len(ACTIONS), -math.inf)
+        logs[allowed] = [one.total for one in scored]
+        blended = np.log(votes + _FLOOR) + logs
+        shares = np.exp(blended - blended.max())
+        return np.asarray(shares / shares.sum(), np.float64)
+
+    def _is_possible(self, action: str) -> bool:
+        return action not in _ABOUT_ITEMS or bool(self._toolbox.state.shown)
+
+    # --- arguments ---------------------------------------------------------------------------------
+
+    def _choice(self, action: str, by: Decider, probability: float, reading: Reading) -> Choice:
+        """The call of an action, with arguments that exist; or the question that is still open."""
+        if action in ("chat", "refuse"):
+            return Choice(action, by, probability, reply=_small_talk(action, reading))
+        if action in _ABOUT_ITEMS:
+            return self._about_items(action, by, probability, reading)
+        if action in _ABOUT_INTERESTS:
+            return self._about_interest(action, by, probability, reading)
+        words = clean(reading.text, 500)
+        count = reading.asks.count
+        call: calls.Call
+        if action in ("narrow", "other") and self._toolbox.state.shown:
+            call = calls.Refine(do="other" if action == "other" else "narrow", words=words, count=count)
+        elif action == "search":
+            call = calls.Search(words=words, count=count)
+        elif action in ("show", "undo"):
+            call = calls.ProfileCall(do="show" if action == "show" else "undo")
+        elif action == "report":
+            call = calls.Report(format=_format(reading.text))
+        else:
+            call = calls.Recommend(request=words, count=count)
+        return Choice(action, by, probability, call)
+
+    def _about_items(self, action: str, by: Decider, probability: float, reading: Reading) -> Choice:
+        refers, state = reading.refers, self._toolbox.state
+        items = refers.items
+        if action in ("more", "less"):
+            items = items or reading.asks.like
+        if refers.wrong and not items:
+            values = {"number": refers.wrong[0], "count": len(state.shown)}
+            return Choice(action, by, probability, reply="bad_number", values=values)
+        if not items and state.spoken_of:
+            items = (state.spoken_of,)
+        if action == "compare":
+            return self._compare(by, probability, items, reading)
+        if not items:
+            return Choice(action, by, probability, reply="which_item" if state.shown else "no_list")
+        words = clean(reading.text, 500)
+        call: calls.Call
+        if action in ("more", "less"):
+            call = calls.Refine.model_validate({"do": action, "item": items[0], "words": words})
+        elif action in ("why", "why_not", "about"):
+            call = calls.Explain.model_validate({"do": action, "items": items[:5]})
+        else:
+            call = calls.Feedback.model_validate({"do": action, "items": items})
+        return Choice(action, by, probability, call)
+
+    def _compare(self, by: Decider, probability: float, items: tuple[str, ...], reading: Reading) -> Choice:
+        state = self._toolbox.state
+        if len(items) == 1 and state.spoken_of and state.spoken_of not in items:
+            items = (state.spoken_of, *items)
+        if len(items) < 2 and not reading.refers.items:
+            items = state.shown[:5]
+        if len(items) < 2:
+            return Choice("compare", by, probability, reply="which_two" if state.shown else "no_list")
+        return Choice("compare", by, probability, calls.Explain(do="compare", items=items[:5]))
+
+    def _about_interest(self, action: str, by: Decider, probability: float, reading: Reading) -> Choice:
+        profile = self._toolbox.profile
+        if reading.interest is None:
+            names = [one.keyword for one in profile.interests] if profile else []
+            if not names:
+                return Choice(action, by, probability, reply="no_interests")
+            listed = self._toolbox.words.listed(names)
+            return Choice(action, by, probability, reply="which_interest", values={"interests": listed})
+        call = calls.ProfileCall.model_validate({"do": action, "interest": reading.interest})
+        return Choice(action, by, probability, call)
+
+
+@cache
+def _rules() -> list[dict[str, Any]]:  # Any: patterns and words
+    """The rules of chat_intents.toml, compiled."""
+    text = files(__package__ or "tanqu.agent").joinpath("chat_intents.toml").read_text(encoding="utf-8")
+    rules: list[dict[str, Any]] = tomllib.loads(text)["rule"]
+    return [
+        rule | {"pattern": re.compile(rule["pattern"]), "without": re.compile(rule.get("without", r"(?!)"))}
+        for rule in rules
+    ]
+
+
+def _matches(rule: Mapping[str, Any], reading: Reading, has_items: bool, has_list: bool) -> bool:
+    needs = rule.get("needs", "")
+    met = {
+        "": True,
+        "items": has_items,
+        "two": len(reading.refers.items) > 1,
+        "interest": reading.interest is not None,
+        "whole": True,
+        "list": has_list,
+    }[needs]
+    if not met:
+        return False
+    if needs == "whole":
+        return rule["pattern"].fullmatch(reading.text.strip(" 。.!！?？~～,，")) is not None
+    return bool(rule["pattern"].search(reading.text)) and not rule["without"].search(reading.text)
+
+
+def _interest(text: str, profile: Profile | None, language: Language) -> tuple[str | None, str]:
+    """The interest that a text names, and the text with its name replaced by "this topic"."""
+    for one in profile.interests if profile else ():
+        for name in (one.keyword, one.theme):
+            folded = fold(name)
+            at = text.find(folded)
+            if len(folded) > 1 and at >= 0:
+                topic = "这个话题" if language == "zh" else "this topic"
+                return one.keyword, text[:at] + topic + text[at + len(folded) :]
+    return None, text
+
+
+def _format(text: str) -> str:
+    if re.search(r"markdown|(?<![a-z])md(?![a-z])", text):
+        return "md"
+    return "json" if "json" in text else "html"
+
+
+_SMALL_TALK = {
+    "about_me": "你是谁|您是谁|你叫|你会|你能|你是|怎么用|帮助|who are you|your name|what can you|how does this|help",
+    "thanks": "谢|辛苦|thank|cheers",
+    "goodbye": "再见|拜拜|晚安|bye|good night|see you",
+    "hi": "你好|您好|嗨|哈喽|在吗|早|晚上好|hello|(?<![a-z])hi(?![a-z])|hey|good (?:morning|evening|afternoon|day)",
+    "ok": "好|嗯|哦|行|明白|知道|ok|great|cool|got it|alright|yes|no",
+}
+
+
+def _small_talk(action: str, reading: Reading) -> str:
+    """Which of our own sentences answers a greeting or a refusal."""
+    if action == "refuse":
+        return "refuse"
+    return next((key for key, pattern in _SMALL_TALK.items() if re.search(pattern, reading.text)), "hi")
+
+
+__all__ = ["ACTIONS", "Bank", "Choice", "Chooser", "Example", "Reading", "load_examples"]

@@ -1,0 +1,47 @@
+"""The chat's own sentences, in both languages."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from ..models.records import Item, Language
+from ..prompts import clean
+
+TITLE = 120
+"""Characters of a title that are shown."""
+
+
+class Words:
+    """One language's sentences. Values are printed as they are: clean what comes from outside."""
+
+    def __init__(self, language: Language) -> None:
+        """Read them from the package."""
+        self.language = language
+        self._table = _tables()[language]
+
+    def say(self, key: str, **values: object) -> str:
+        """One sentence with its values; a key that does not exist is a KeyError."""
+        return str(self._table[key]).format(**values)
+
+    def table(self, key: str) -> Mapping[str, Any]:  # Any: words, or lists of words
+        """A table of words, such as the names of fields."""
+        found: Mapping[str, Any] = self._table[key]
+        return found
+
+    def title(self, item: Item) -> str:
+        """An item's title as the language quotes it."""
+        shown = clean(item.title, TITLE)
+        return shown if shown.startswith("《") else self.say("quote", title=shown)
+
+    def listed(self, parts: Sequence[str]) -> str:
+        """ "a, b and c"."""
+        head, last = list(parts[:-1]), parts[-1] if parts else ""
+        return str(self._table["joined"]).join(head) + (str(self._table["and"]) if head else "") + last
+
+
+@cache
+def _tables() -> dict[str, dict[str, Any]]:  # Any: sentences, and tables of them
+    text = files(__package__ or "tanqu.agent").joinpath("chat_words.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)

@@ -1,0 +1,325 @@
+"""The command `tanqu`: it parses, calls, and prints. Results go to stdout, everything else to stderr."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from ..models.errors import InputError, TanquError
+from . import console
+from .console import say
+
+app = typer.Typer(
+    name="tanqu",
+    help="探趣: an explainable recommender on a local language model. Your data stays on this machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(help="Language models: which there are, fetching them, where they lie.")
+app.add_typer(models_app, name="models", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+User = Annotated[str, typer.Argument(help="The user's id.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Take all lines of the file or none.")]
+
+NO_MODEL = "none"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The options before the command."""
+
+    home: Path | None = None
+    model: str | None = None
+    lang: str | None = None
+    scenario: str | None = None
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    home: Annotated[
+        Path | None, typer.Option(help="The folder with all data. Also TANQU_HOME. Default: the user's.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A name of `tanqu models list`, a Hub id, a path, or `none`. Also TANQU_MODEL."),
+    ] = None,
+    lang: Annotated[str | None, typer.Option(help="zh, en, or auto (by the texts).")] = None,
+    scenario: Annotated[str | None, typer.Option(help="shop, video, news or social.")] = None,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Options that hold for every command."""
+    if show_version:
+        typer.echo(version("tanqu"))
+        raise typer.Exit
+    context.obj = Chosen(home, model, lang, scenario)
+
+
+def _settings(context: typer.Context) -> "Any":  # Settings, whose import is put off for a fast --help
+    from .settings import load_settings
+
+    chosen: Chosen = context.obj
+    return load_settings(home=chosen.home, model=chosen.model, language=chosen.lang, scenario=chosen.scenario)
+
+
+@contextmanager
+def opened(context: typer.Context, *, with_model: bool) -> Iterator["Any"]:  # Recommender, as above
+    """The recommender of the home that was chosen, with the model if it is there and wanted."""
+    from .recommender import Recommender
+
+    settings = _settings(context)
+    model = _model(settings.model, explicit=context.obj.model is not None) if with_model else None
+    try:
+        with Recommender.open(model=model, settings=settings) as recommender:
+            yield recommender
+    finally:
+        if model is not None:
+            model.close()
+
+
+def _model(name: str, *, explicit: bool) -> "Any":  # LlamaModel or None
+    """Open the model. One that was asked for must be there; the default may be missing, and we say so."""
+    from ..models import open_model
+    from ..models.errors import WeightsError
+    from ..models.weights import find
+
+    if name == NO_MODEL:
+        return None
+    if not explicit:
+        try:
+            find(name)
+        except WeightsError as error:
+            say(f"note: going on without a language model: {error}")
+            return None
+    return open_model(name)
+
+
+@app.command()
+def index(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(help="Items as .jsonl or .csv, also .gz.")] = None,
+    strict: Strict = False,
+    rebuild: Annotated[bool, typer.Option(help="Make the vector index anew from the items.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put the items of a file into the catalogue."""
+    from .files import read_items
+
+    if file is None and not rebuild:
+        msg = "name a file of items, or say --rebuild"
+        raise InputError(msg)
+    loaded = read_items(file, strict) if file else None
+    with opened(context, with_model=False) as recommender, console.counting("indexing") as count:
+        if rebuild:
+            recommender.catalogue.rebuild(count)
+        result = recommender.add_items(loaded.records, count) if loaded else None
+        size = len(recommender.catalogue)
+    _tell_problems(loaded)
+    added, changed, unchanged = (result.added, result.changed, result.unchanged) if result else (0, 0, 0)
+    _print(
+        {
+            "added": added, "changed": changed, "unchanged": unchanged, "items": size,
+            "skipped": loaded.skipped if loaded else 0, "duplicates": loaded.duplicates if loaded else 0,
+        },
+        as_json,
+        f"{added} items added, {changed} changed, {unchanged} unchanged; the catalogue has {size}",
+    )  # fmt: skip
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Events as .jsonl or .csv, also .gz.")],
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Remember the events of a file."""
+    from .files import read_events
+
+    loaded = read_events(file, strict)
+    with opened(context, with_model=False) as recommender:
+        result = recommender.record(loaded.records)
+        named = {event.item for event in loaded.records if event.item is not None}
+        unknown = sum(1 for item in named if item not in recommender.catalogue)
+    _tell_problems(loaded)
+    if unknown:
+        say(f"note: {unknown} items of these events are not in the catalogue; the events are kept")
+    _print(
+        {
+            "added": result.added, "replaced": result.replaced, "unchanged": result.unchanged,
+            "skipped": loaded.skipped, "duplicates": loaded.duplicates, "unknown_items": unknown,
+        },
+        as_json,
+        f"{result.added} events added, {result.replaced} replaced, {result.unchanged} known before",
+    )  # fmt: skip
+
+
+@app.command()
+def profile(context: typer.Context, user: User, as_json: Json = False) -> None:
+    """Show a user's interests and what they rest on."""
+    with opened(context, with_model=True) as recommender:
+        found = recommender.profile(user)
+        if as_json:
+            typer.echo(found.model_dump_json(indent=2))
+        else:
+            console.show_profile(found, recommender.event_titles(user))
+
+
+@app.command()
+def recommend(
+    context: typer.Context,
+    user: User,
+    n: Annotated[int, typer.Option("-n", help="How many, 1 to 100.")] = 5,
+    request: Annotated[str, typer.Option(help="What they ask for, in words.")] = "",
+    where: Annotated[str, typer.Option(help='A filter as JSON, such as {"price": {"$lte": 50}}.')] = "",
+    as_json: Json = False,
+) -> None:
+    """Recommend unseen items, each with its reason."""
+    filter_ = _where(where)
+    with opened(context, with_model=True) as recommender:
+        run = recommender.recommend(user, n=n, request=request, where=filter_)
+    if as_json:
+        typer.echo(run.model_dump_json(indent=2))
+    else:
+        console.show_picks(run)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    user: User,
+    output: Annotated[Path, typer.Option("-o", "--output", help="report.html, report.md or run.json")],
+    n: Annotated[int, typer.Option("-n", help="How many, 1 to 100.")] = 5,
+    request: Annotated[str, typer.Option(help="What they ask for, in words.")] = "",
+) -> None:
+    """Recommend, and write the whole run as a page, Markdown or JSON."""
+    from .report import write_report
+
+    if output.suffix.lower() not in (".html", ".md", ".json"):
+        msg = f"no report is called {output.name!r}: end the name in .html, .md or .json"
+        raise InputError(msg)
+    with opened(context, with_model=True) as recommender:
+        run = recommender.recommend(user, n=n, request=request)
+    typer.echo(write_report(run, output))
+
+
+@app.command()
+def chat(context: typer.Context, user: User) -> None:
+    """Talk about recommendations in the terminal; /help says what can be said."""
+    from .chat import talk
+
+    with opened(context, with_model=True) as recommender:
+        raise typer.Exit(talk(recommender, user))
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Say what is installed, which model and settings are in force, and what is missing."""
+    from .doctor import examine, told
+
+    found = examine(_settings(context))
+    _print(found, as_json, told(found))
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """List the models that Tanqu knows, and which are here."""
+    from ..models.weights import listed, weights_folder
+
+    rows = [
+        {
+            "name": name, "title": one.title, "licence": one.licence, "bytes": one.size,
+            "here": (weights_folder() / one.file).is_file(),
+        }
+        for name, one in listed().items()
+    ]  # fmt: skip
+    lines = [
+        f"{row['name']:22} {int(str(row['bytes'])) >> 20:>5} MB  {row['licence']:12} "
+        f"{'here' if row['here'] else 'not fetched'}"
+        for row in rows
+    ]
+    _print(rows, as_json, "\n".join(lines))
+
+
+@models_app.command("fetch")
+def models_fetch(name: Annotated[str, typer.Argument(help="A listed name, or owner/repo:file.gguf")]) -> None:
+    """Fetch a model and check it."""
+    from ..models.weights import fetch
+
+    with console.downloading() as bar:
+        path = fetch(name, bar)
+    typer.echo(path)
+
+
+@models_app.command("path")
+def models_path(name: Annotated[str, typer.Argument(help="A listed name, a Hub id or a path")]) -> None:
+    """Print where a fetched model lies."""
+    from ..models.weights import find
+
+    typer.echo(find(name))
+
+
+def _where(text: str) -> dict[str, object] | None:
+    if not text:
+        return None
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        msg = f'--where {text!r} is not JSON ({error}): write it as {{"price": {{"$lte": 50}}}}'
+        raise InputError(msg) from error
+    if not isinstance(found, dict):
+        msg = f'--where {text!r} is not a JSON object: write it as {{"price": {{"$lte": 50}}}}'
+        raise InputError(msg)
+    return found
+
+
+def _tell_problems(loaded: "Any") -> None:  # Loaded[Item] or Loaded[Event] or None
+    if loaded is None:
+        return
+    for problem in loaded.problems[:10]:
+        say(f"skipped: {problem}")
+    if loaded.skipped > 10:
+        say(f"skipped: {loaded.skipped} lines in all")
+    if loaded.duplicates:
+        say(f"note: {loaded.duplicates} lines repeat an id; the last one of each is kept")
+    for note in loaded.notes:
+        say(f"note: {note}")
+
+
+def _print(value: object, as_json: bool, text: str) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2) if as_json else text)
+
+
+def _commands() -> None:
+    """Mount the commands of the evaluation, which stands on top of the agent."""
+    from ..evaluation.commands import mount
+
+    mount(app, _settings, _model)
+
+
+def main() -> NoReturn:
+    """Run a command; errors are one line on stderr and exit code 1, Ctrl-C is 130."""
+    _commands()
+    try:
+        app(standalone_mode=True)
+    except TanquError as error:
+        say(f"error: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("stopped")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has left
+        sys.exit(0)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""How the command line shows things: results on stdout, everything else on stderr."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..models.records import Profile, Run
+from ..prompts import clean
+
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+_WORDS = {
+    "en": {
+        "interests": "Interests", "theme": "Theme", "weight": "Weight", "confidence": "Sure",
+        "rests": "Rests on", "picks": "For you", "because": "Interest", "none": "No interests yet.",
+        "negative": "avoids", "recent": "recent", "lasting": "lasting", "model": "written by the model",
+        "template": "written by a template", "empty": "Nothing passed.",
+    },
+    "zh": {
+        "interests": "兴趣", "theme": "主题", "weight": "权重", "confidence": "把握",
+        "rests": "依据", "picks": "为你推荐", "because": "兴趣", "none": "还没有兴趣。",
+        "negative": "回避", "recent": "近期", "lasting": "长期", "model": "由模型写成",
+        "template": "由模板写成", "empty": "没有符合条件的条目。",
+    },
+}  # fmt: skip
+_EVIDENCE_SHOWN = 3
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, not for a pipe."""
+    err.print(text, markup=False)
+
+
+def show_profile(profile: Profile, titles: dict[str, str]) -> None:
+    """Interests as a table; `titles` says what each event was about."""
+    words = _WORDS[profile.language]
+    if not profile.interests:
+        out.print(words["none"])
+        return
+    table = Table(title=f"{words['interests']} · {profile.user}", title_justify="left", expand=False)
+    for name in ("interests", "theme"):
+        table.add_column(words[name], overflow="fold")
+    for name in ("weight", "confidence"):
+        table.add_column(words[name], justify="right")
+    table.add_column(words["rests"], overflow="fold", ratio=1)
+    for one in profile.interests:
+        about = [titles.get(event, event) for event in dict.fromkeys(one.evidence)]
+        shown = list(dict.fromkeys(about))
+        more = f" +{len(shown) - _EVIDENCE_SHOWN}" if len(shown) > _EVIDENCE_SHOWN else ""
+        sign = f"({words['negative']}) " if one.polarity == "negative" else ""
+        table.add_row(
+            Text(f"{sign}{one.keyword}"),
+            Text(one.theme),
+            f"{one.weight:.0%}",
+            f"{one.confidence:.2f}",
+            Text(", ".join(shown[:_EVIDENCE_SHOWN]) + more),
+        )
+    out.print(table)
+    out.print(Text(profile.summary))
+
+
+def show_picks(run: Run) -> None:
+    """Recommendations, each with its interest and its reason."""
+    words = _WORDS[run.profile.language]
+    out.print(
+        Text(f"\n{words['picks']} · {run.user}" + (f" · “{clean(run.request)}”" if run.request else ""))
+    )
+    if not run.recommendations:
+        out.print(words["empty"])
+    for pick in run.recommendations:
+        head = Text(f"{pick.rank}. {clean(pick.item.title, 120)}", style="bold")
+        year = pick.item.attributes.get("year")
+        head.append(f" ({year})" if year else "", style="not bold")
+        head.append(f"  {words['because']}: {pick.interest}" if pick.interest else "", style="dim not bold")
+        out.print(head)
+        out.print(Padding(Text(pick.explanation.text), (0, 0, 0, 3)))
+    for note in run.notes:
+        say(f"note: {note}")
+
+
+@contextmanager
+def downloading() -> Iterator["Download"]:
+    """A progress bar for bytes on stderr."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=False, disable=not sys.stderr.isatty()) as bar:
+        yield Download(bar)
+
+
+class Download:
+    """Shows one thing after another as it arrives; on a pipe, a line for each tenth."""
+
+    def __init__(self, bar: Progress) -> None:
+        """Nothing is shown yet."""
+        self._bar = bar
+        self._task: dict[str, int] = {}
+        self._tenth = -1
+
+    def __call__(self, done: int, total: int, what: str, /) -> None:
+        """`done` of `total` bytes (0 if unknown) of `what`."""
+        if self._bar.disable:
+            tenth = 10 * done // total if total else 0
+            if tenth != self._tenth:
+                self._tenth = tenth
+                say(f"  {what}: {done >> 20} of {total >> 20} MB")
+            return
+        if what not in self._task:
+            self._task[what] = self._bar.add_task(what, total=total or None)
+        self._bar.update(self._bar.task_ids[self._task[what]], completed=done, total=total or None)
+
+
+@contextmanager
+def counting(what: str) -> Iterator["Count"]:
+    """A progress bar for things on stderr."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeRemainingColumn(), console=err, disable=not sys.stderr.isatty()) as bar:
+        yield Count(bar, what)
+
+
+class Count:
+    """Shows how many of how many are done."""
+
+    def __init__(self, bar: Progress, what: str) -> None:
+        """Show `what` from the first call on."""
+        self._bar = bar
+        self._task = bar.add_task(what, total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        """`done` of `total`."""
+        self._bar.update(self._task, completed=done, total=total)

@@ -1,0 +1,234 @@
+"""Explanations: code chooses the facts and begins the sentence, the model ends it, a checker reads it.
+
+The beginning names the events and the item, so that no title and no action is ever the model's; its
+grammar lets it write neither digits nor quotation marks. Where the checker finds something that the facts
+do not cover, the sentence ends before it, or is written once more, or else by a template, which says so.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..models.errors import ModelError
+from ..models.llm import Constraint, Limits, Prompt
+from ..models.records import Explanation, Item, Language, Profile, Ranked, Scenario
+from ..prompts import Prompts, clean
+from ..vectorstore.catalogue import Catalogue
+from .checker import Facts, problems
+from .history import History, line_of
+from .ledger import Ledger
+from .told import Thing, lead, quoted, template
+
+MAX_CITED = 2
+_CLOSE = 0.7  # a second thing is cited if it is this near to being as similar as the first
+_TEXT_SHOWN = 160
+_TOKENS = 56
+# Neither quotation marks nor anything that ends a sentence or could be markup; a number is checked.
+_EN = r"[^\n.!?0-9\"“”‘:;()<>|#*`{}\[\]_…]"
+_ZH = r"[^\s。！？!?.0-9\"“”‘’《》:：；;（）()<>|#*`{}\[\]_…]"
+# A predicate, so that the title before it is the subject.
+_BEGIN_ZH = (
+    "同样|也|讲|写|说|用|把|从|以|在|和|与|则|是|有|能|可以|适合|带|让|教|继续|延续|将|为|展示|展现|呈现|介绍|记录|聚焦|"
+    "围绕|关注|跟|跟着|跟随|走进|收录|解释|分享|描述|不|只|附|还|来自|属于|更|一样|正好|刚好|按|拍|看|帮|给"
+)
+_ENDINGS: dict[Language, str] = {
+    "en": rf" [a-z](?:{_EN}|[0-9](?:[.,][0-9])?){{20,150}}\.",
+    "zh": rf"(?:{_BEGIN_ZH})(?: ?{_ZH}| ?[0-9](?:\.[0-9])?){{5,50}}。",
+}
+_LONGEST: dict[Language, int] = {"en": 150, "zh": 50}
+_SHORTEST: dict[Language, int] = {"en": 20, "zh": 7}
+_STOP: dict[Language, str] = {"en": ".", "zh": "。"}
+_CLAUSE: dict[Language, re.Pattern[str]] = {
+    "en": re.compile(r", (?:and|but|so|while|which|where|as|with|just|making|offering|giving|helping|providing)\b"),
+    "zh": re.compile("，"),
+}
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The facts of one pick: the item, its interest, what was asked for, and the things that carry the match."""
+
+    item: Item
+    interest: str
+    things: tuple[Thing, ...]
+    language: Language
+    request: str = ""
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """The ids of the events that the sentence cites."""
+        return tuple(one for thing in self.things for one in thing.ids)
+
+    @cached_property
+    def lead(self) -> str:
+        """How the sentence begins."""
+        return lead(self.request, self.things, self.item, self.language)
+
+    @cached_property
+    def subject(self) -> str:
+        """The pick as the sentence names it."""
+        return quoted(self.item.title, self.item, self.language)
+
+    @cached_property
+    def template(self) -> str:
+        """The sentence that stands where the model's does not."""
+        return template(self.request, self.things, self.item, self.interest, self.language)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What a sentence may rest on."""
+        item = self.item
+        attributes = tuple((name, _plain(value)) for name, value in item.attributes.items())
+        known = [thing.first.item for thing in self.things if thing.first.item]
+        return Facts(
+            item=self.subject,
+            texts=(item.title, item.text, *item.tags, item.kind, self.request),
+            deeds=tuple(deed for thing in self.things for deed in thing.deeds(self.language)),
+            attributes=attributes,
+            shared=frozenset(
+                name for name, value in item.attributes.items() for one in known if one.attributes.get(name) == value
+            ),
+        )
+
+    @property
+    def shared(self) -> list[str]:
+        """The tags that the item has in common with a thing cited."""
+        known = {tag.casefold() for thing in self.things if thing.first.item for tag in thing.first.item.tags}
+        return [tag for tag in self.item.tags if tag.casefold() in known]
+
+
+def _plain(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+class Explainer:
+    """Writes the reasons of a list of picks, all in one batch."""
+
+    def __init__(self, catalogue: Catalogue, prompts: Prompts) -> None:
+        """Vectors come from the catalogue, words from the templates."""
+        self._catalogue = catalogue
+        self._prompts = prompts
+
+    def explain(
+        self,
+        picks: Sequence[Ranked],
+        profile: Profile,
+        history: History,
+        scenario: Scenario,
+        ledger: Ledger,
+        request: str = "",
+    ) -> list[Explanation]:
+        """One explanation per pick, in order; cited events are among the user's own."""
+        if not picks:
+            return []
+        with ledger.stage("explanations"):
+            found = self.bases(picks, profile, history, request)
+            texts: list[str | None] = [None] * len(found)
+            if ledger.model is None:
+                ledger.note("no model: the reasons are written by a template")
+            else:
+                self._by_model(found, texts, profile, scenario, ledger)
+        return [
+            Explanation(
+                text=text or basis.template,
+                evidence=basis.evidence,
+                grounded=True,
+                written_by="model" if text else "template",
+            )
+            for basis, text in zip(found, texts, strict=True)
+        ]
+
+    def bases(
+        self, picks: Sequence[Ranked], profile: Profile, history: History, request: str = ""
+    ) -> list[Basis]:
+        """The facts of each pick, in order."""
+        vectors = self._catalogue.vectors([pick.candidate.item.id for pick in picks])
+        things = _things(history)
+        rows = history.vectors[[places[0] for places in things]]
+        similarity = vectors @ rows.T
+        found = []
+        for pick, row in zip(picks, similarity.tolist(), strict=True):
+            chosen = [Thing.of([history.entries[at] for at in things[one]]) for one in _strongest(row)]
+            interest = _interest_of(chosen, profile) or pick.candidate.interest or ""
+            found.append(Basis(pick.candidate.item, interest, tuple(chosen), profile.language, clean(request, 80)))
+        return found
+
+    def _by_model(
+        self,
+        bases: Sequence[Basis],
+        texts: list[str | None],
+        profile: Profile,
+        scenario: Scenario,
+        ledger: Ledger,
+    ) -> None:
+        """Fill `texts` where the model wrote a sentence that the facts cover; two attempts."""
+        language = profile.language
+        for attempt in range(2):
+            left = [at for at, text in enumerate(texts) if text is None and (bases[at].things or bases[at].request)]
+            if not left:
+                return
+            prompts = [self._prompt(bases[at], profile, scenario) for at in left]
+            limits = Limits(max_tokens=_TOKENS, temperature=0.7 * attempt, seed=attempt)
+            constraint = Constraint(regex=_ENDINGS[language])
+            try:
+                written = ledger.generate("explanations", prompts, constraint=constraint, limits=limits)
+            except ModelError as error:
+                ledger.note(f"the model did not write the reasons ({error}): a template did")
+                return
+            for at, ending in zip(left, written, strict=True):
+                texts[at] = checked(ending.text, bases[at], ledger)
+
+    def _prompt(self, basis: Basis, profile: Profile, scenario: Scenario) -> Prompt:
+        return self._prompts.render(
+            "explain",
+            profile.language,
+            owner=profile.user,
+            scenario=scenario,
+            item=line_of(basis.item),
+            text=clean(basis.item.text, _TEXT_SHOWN),
+            shared=basis.shared,
+            request=basis.request,
+            begun=basis.subject,
+        )
+
+
+def checked(ending: str, basis: Basis, ledger: Ledger) -> str | None:
+    """The sentence with the model's ending, cut before what the facts do not cover; None if nothing is left."""
+    language = basis.language
+    found = problems(basis.lead + ending, basis.facts, language)
+    stop = found[0].at - len(basis.lead) if found else len(ending)
+    if not found and ending.endswith(_STOP[language]) and len(ending) <= _LONGEST[language]:
+        return basis.lead + ending
+    if found:
+        said = "; ".join(map(str, found[:3]))
+        ledger.note(f"a reason for {clean(basis.item.title, 60)} was shortened or refused: {said}")
+    for cut in reversed(list(_CLAUSE[language].finditer(ending, 0, max(0, stop)))):
+        shorter = ending[: cut.start()] + _STOP[language]
+        if cut.start() >= _SHORTEST[language] and not problems(basis.lead + shorter, basis.facts, language):
+            return basis.lead + shorter
+    return None
+
+
+def _things(history: History) -> list[list[int]]:
+    """The places of what speaks for each thing of the history, oldest thing first."""
+    places: dict[str, list[int]] = {}
+    for at, entry in enumerate(history.entries):
+        if entry.weight > 0 and entry.content:
+            places.setdefault(entry.key, []).append(at)
+    return list(places.values())
+
+
+def _strongest(similarity: Sequence[float]) -> list[int]:
+    """The thing most similar to the item, and the next if it is nearly as similar; of equals, the later."""
+    order = sorted(range(len(similarity)), key=lambda at: (-similarity[at], -at))[:MAX_CITED]
+    return [at for at in order if similarity[at] >= _CLOSE * similarity[order[0]]]
+
+
+def _interest_of(things: Sequence[Thing], profile: Profile) -> str:
+    """The interest that the strongest thing supports."""
+    ids = {one for thing in things[:1] for one in thing.ids}
+    return next((one.keyword for one in profile.positive if ids & set(one.evidence)), "")
+
+
+__all__ = ["MAX_CITED", "Basis", "Explainer", "checked"]

@@ -1,0 +1,83 @@
+"""What a run used: every call of the model, the seconds of every stage, and what went other than planned."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+from ..models.llm import (
+    DEFAULT_LIMITS,
+    Constraint,
+    Generated,
+    LanguageModel,
+    Limits,
+    OnText,
+    Prompt,
+    Scored,
+    Usage,
+)
+from ..models.records import Call
+
+
+class Ledger:
+    """Wraps the model (or none) for one run and writes down what it does."""
+
+    def __init__(self, model: LanguageModel | None) -> None:
+        """Open an empty ledger."""
+        self.model = model
+        self.calls: list[Call] = []
+        self.seconds: dict[str, float] = {}
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Write down a fallback or a loss, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage; the same name adds up."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+    def generate(
+        self,
+        stage: str,
+        prompts: Sequence[Prompt],
+        *,
+        constraint: Constraint | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        on_text: OnText | None = None,
+    ) -> list[Generated]:
+        """Have the model continue the prompts, and write the call down. Needs a model."""
+        model = self._needed()
+        results, usage = model.generate_many(prompts, constraint=constraint, limits=limits, on_text=on_text)
+        self._enter(stage, "generate", len(prompts), usage)
+        return results
+
+    def score(self, stage: str, prompt: Prompt, texts: Sequence[str]) -> list[Scored]:
+        """Have the model score the continuations, and write the call down. Needs a model."""
+        results, usage = self._needed().score(prompt, texts)
+        self._enter(stage, "score", len(texts), usage)
+        return results
+
+    def _needed(self) -> LanguageModel:
+        if self.model is None:
+            msg = "a stage asked for the model although there is none"
+            raise RuntimeError(msg)
+        return self.model
+
+    def _enter(self, stage: str, kind: str, sequences: int, usage: Usage) -> None:
+        self.calls.append(
+            Call(
+                stage=stage,
+                kind="score" if kind == "score" else "generate",
+                sequences=sequences,
+                prompt_tokens=usage.prompt_tokens,
+                cached_tokens=usage.cached_tokens,
+                output_tokens=usage.output_tokens,
+                seconds=usage.seconds,
+            )
+        )

@@ -1,0 +1,319 @@
+"""Ranking: named signals, standardised over the candidates, weighted and added.
+
+The language model is one signal among them, so a weak model can never make the list worse than the
+signals without it by more than its weight. It scores the best few only.
+"""
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from ..models.embedder import Vectors
+from ..models.errors import InputError, ModelError
+from ..models.records import Candidate, Interest, Item, Language, Number, Profile, Ranked, Record, Scenario
+from ..prompts import Prompts, clean
+from ..vectorstore.catalogue import Catalogue
+from ..vectorstore.engagement import Engagement
+from .history import History
+from .ledger import Ledger
+from .priors import Priors
+from .profile import interest_vectors
+
+Values = NDArray[np.float64]
+
+SIGNALS = (
+    "interest", "history", "lexical", "engagement", "co_engagement",
+    "popularity", "recency", "request", "negative", "model",
+)  # fmt: skip
+_OF_OTHERS = frozenset({"engagement", "co_engagement", "popularity"})
+_FEW_USERS = 20  # with so many users, what they do counts half
+_BEST = 3
+_RECENT_WORDS = 10
+_RECENT_ITEMS = 20
+_PROMPT_EVENTS = 20
+
+
+class RankingWeights(Record):
+    """The weight of each signal, and `alpha` (how much of the model's prior is taken off)."""
+
+    alpha: Number = 0.6
+    weights: dict[str, Number] = Field(default_factory=dict)
+
+
+def load_weights(path: Path | None = None) -> RankingWeights:
+    """The weights in a TOML file; without a path, ours.
+
+    Raises:
+        InputError: the file cannot be read, or names a signal that does not exist.
+    """
+    source = path or files(__package__ or "tanqu.agent") / "ranking.toml"
+    try:
+        found = RankingWeights.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        msg = f"the signal weights in {source} cannot be used: {error}"
+        raise InputError(msg) from error
+    unknown = set(found.weights) - set(SIGNALS)
+    if unknown:
+        msg = f"{source} has weights for unknown signals {sorted(unknown)}; known: {', '.join(SIGNALS)}"
+        raise InputError(msg)
+    return found
+
+
+@dataclass(frozen=True)
+class Query:
+    """What items are ranked for: a user's history and profile, and the words asked for, if any."""
+
+    history: History
+    profile: Profile
+    request: str = ""
+    scenario: Scenario = "shop"
+    now: datetime | None = None
+
+    @property
+    def language(self) -> Language:
+        """The language of the profile."""
+        return self.profile.language
+
+
+def interest_score(
+    interests: Sequence[Interest], text: str, similarity: Sequence[float] | None = None
+) -> tuple[float, int | None]:
+    """The largest weight x match over the interests, and which interest that was (None if nothing matches).
+
+    A keyword that the text contains is a match of 1, else the match is the similarity (0 to 1).
+    """
+    folded = text.casefold()
+    best, which = 0.0, None
+    for place, interest in enumerate(interests):
+        contained = interest.keyword.casefold() in folded
+        match = 1.0 if contained else max(0.0, similarity[place] if similarity is not None else 0.0)
+        if interest.weight * match > best:
+            best, which = interest.weight * match, place
+    return best, which
+
+
+class Ranker:
+    """Ranks candidates of one catalogue."""
+
+    def __init__(
+        self, catalogue: Catalogue, engagement: Engagement, weights: RankingWeights, priors: Priors
+    ) -> None:
+        """`priors` keeps the model's likelihood of each item given nothing."""
+        self.catalogue = catalogue
+        self._engagement = engagement
+        self.weights = weights
+        self._priors = priors
+
+    def rank(
+        self,
+        candidates: Sequence[Candidate],
+        query: Query,
+        ledger: Ledger,
+        prompts: Prompts,
+        model_scores: int,
+    ) -> list[Ranked]:
+        """The candidates, each once, best first; ties by the order given.
+
+        The model re-orders only the first `model_scores` of them. `signals` of each sum to its score.
+        """
+        if not candidates:
+            return []
+        with ledger.stage("signals"):
+            raw, interests = self.signals([one.item for one in candidates], query)
+        parts = self._contributions(raw)
+        scores = _sums(parts, len(candidates))
+        order = sorted(range(len(candidates)), key=lambda place: (-scores[place], place))
+        before = {place: rank for rank, place in enumerate(order, 1)}
+        scored = self._by_model(candidates, order[:model_scores], query, ledger, prompts)
+        if scored:
+            raw["model"], parts["model"] = scored
+            scores = _sums(parts, len(candidates))
+            order = sorted(range(len(candidates)), key=lambda place: (-scores[place], before[place]))
+        return [
+            Ranked(
+                candidate=_matched(candidates[place], query.profile, interests[place]),
+                rank=rank,
+                score=scores[place],
+                signals={name: float(part[place]) for name, part in parts.items()},
+                raw={name: float(values[place]) for name, values in raw.items()},
+                rank_without_model=before[place] if scored else None,
+            )
+            for rank, place in enumerate(order, 1)
+        ]
+
+    def signals(self, items: Sequence[Item], query: Query) -> tuple[dict[str, Values], list[int | None]]:
+        """Raw values of every signal but the model's, one per item, and the interest each matches best.
+
+        Signals that say nothing here (no request, no dislikes, no other users) are left out.
+        """
+        vectors = self.catalogue.vectors([item.id for item in items])
+        ids = [item.id for item in items]
+        history = query.history
+        interest, matched = _interest_values(items, vectors, query, "positive")
+        recent = history.liked_items[-_RECENT_ITEMS:]
+        found: dict[str, Values] = {
+            "interest": interest,
+            "history": _best_matches(vectors, history),
+            "lexical": self._lexical(ids, history),
+            "engagement": self._engagement.similar(recent, ids).astype(np.float64),
+            "co_engagement": self._engagement.cooccurrence(recent, ids).astype(np.float64),
+            "popularity": np.log1p(self._engagement.popularity(ids)),
+            "negative": _dislike(vectors, history),
+            "recency": _recency(items, query),
+        }
+        if query.request:
+            found["request"] = self._request(ids, vectors, query.request)
+        return {name: values for name, values in found.items() if np.ptp(values) > 0}, matched
+
+    def _lexical(self, ids: Sequence[str], history: History) -> Values:
+        entries = [entry for entry in history.entries if entry.weight > 0][-_RECENT_WORDS:]
+        words = " ".join(entry.line for entry in entries)
+        return np.asarray(self.catalogue.word_scores(words, ids), np.float64)
+
+    def _request(self, ids: Sequence[str], vectors: Vectors, request: str) -> Values:
+        """Similarity to the request plus its words, each on a scale of 1."""
+        dense = np.maximum(0.0, vectors @ self.catalogue.embed([request])[0])
+        words = np.asarray(self.catalogue.word_scores(request, ids), np.float64)
+        return np.asarray(dense + words / max(float(words.max(initial=0.0)), 1e-9), np.float64)
+
+    def _contributions(self, raw: Mapping[str, Values]) -> dict[str, Values]:
+        """Weight times standardised value. What others do counts less while there are few of them."""
+        trust = self._engagement.users / (self._engagement.users + _FEW_USERS)
+        weights = {
+            name: self.weights.weights.get(name, 0.0) * (trust if name in _OF_OTHERS else 1.0) for name in raw
+        }
+        return {name: weights[name] * _standardised(raw[name]) for name in raw if weights[name]}
+
+    def _by_model(
+        self,
+        candidates: Sequence[Candidate],
+        chosen: Sequence[int],
+        query: Query,
+        ledger: Ledger,
+        prompts: Prompts,
+    ) -> tuple[Values, Values] | None:
+        """Raw values and contributions of the model, for all candidates; None without the model.
+
+        The contributions of the chosen begin at 0, which is what the others have: so the chosen stay
+        ahead, and the sum of the signals is the score of either.
+        """
+        weight = self.weights.weights.get("model", 0.0)
+        if ledger.model is None or not weight or len(chosen) < 2:
+            return None
+        with ledger.stage("model"):
+            try:
+                values = self._likelihoods(
+                    [candidates[place].item for place in chosen], query, ledger, prompts
+                )
+            except ModelError as error:
+                ledger.note(f"the model did not take part in the ranking: {error}")
+                return None
+        parts = weight * _standardised(values)
+        raw, contributions = np.zeros(len(candidates)), np.zeros(len(candidates))
+        raw[list(chosen)] = values
+        contributions[list(chosen)] = parts - parts.min()
+        return raw, contributions
+
+    def _likelihoods(self, items: Sequence[Item], query: Query, ledger: Ledger, prompts: Prompts) -> Values:
+        """Mean log-likelihood per token of each title given the history, minus alpha times that alone."""
+        titles = [f" {clean(item.title, 120)}" for item in items]
+        prompt = prompts.render(
+            "likelihood",
+            query.language,
+            owner=query.profile.user,
+            scenario=query.scenario,
+            lines=_told(query.history),
+            request=query.request,
+        )
+        given = ledger.score("ranking", prompt, titles)
+        alone = self._priors.of(titles, query.language, query.scenario, ledger, prompts)
+        return np.array([one.mean for one in given]) - self.weights.alpha * alone
+
+
+def _told(history: History) -> list[str]:
+    """What the model is told of the history: the latest things taken well, oldest first, each once."""
+    lines: dict[str, None] = {}
+    for entry in reversed(history.entries):
+        if entry.weight > 0 and entry.content:
+            lines.setdefault(entry.title)
+    return list(reversed(list(lines)[:_PROMPT_EVENTS]))
+
+
+def _interest_values(
+    items: Sequence[Item], vectors: Vectors, query: Query, polarity: str
+) -> tuple[Values, list[int | None]]:
+    """Weight times match of the best interest of a polarity, and its place in the profile."""
+    places = [at for at, one in enumerate(query.profile.interests) if one.polarity == polarity]
+    if not places:
+        return np.zeros(len(items)), [None] * len(items)
+    interests = [query.profile.interests[at] for at in places]
+    similarity = vectors @ interest_vectors(query.profile, query.history)[places].T
+    values, matched = [], []
+    for item, row in zip(items, similarity.tolist(), strict=True):
+        value, which = interest_score(interests, item.content, row)
+        values.append(value)
+        matched.append(None if which is None else places[which])
+    return np.array(values), matched
+
+
+def _best_matches(vectors: Vectors, history: History) -> Values:
+    """Mean of the three best similarities to what was taken well."""
+    places = [at for at, entry in enumerate(history.entries) if entry.weight > 0 and entry.content]
+    if not places:
+        return np.zeros(len(vectors))
+    similarity = vectors @ history.vectors[places].T
+    best = np.sort(similarity, axis=1)[:, -_BEST:]
+    return np.asarray(best.mean(axis=1), np.float64)
+
+
+def _dislike(vectors: Vectors, history: History) -> Values:
+    """How much nearer the best match among the disliked is than that among the liked; 0 if it is not."""
+    disliked = [at for at, entry in enumerate(history.entries) if entry.weight < 0 and entry.content]
+    if not disliked:
+        return np.zeros(len(vectors))
+    liked = [at for at, entry in enumerate(history.entries) if entry.weight > 0 and entry.content]
+    against = (vectors @ history.vectors[disliked].T).max(axis=1)
+    for_ = (vectors @ history.vectors[liked].T).max(axis=1) if liked else np.zeros(len(vectors))
+    return np.asarray(np.maximum(0.0, against - np.maximum(for_, 0.0)), np.float64)
+
+
+def _recency(items: Sequence[Item], query: Query) -> Values:
+    """Minus the logarithm of the item's age in days, by its `published` attribute; 0 where it has none."""
+    if query.now is None:
+        return np.zeros(len(items))
+    ages = []
+    for item in items:
+        try:
+            published = datetime.fromisoformat(str(item.attributes["published"]))
+        except (KeyError, ValueError):
+            ages.append(math.nan)
+            continue
+        moment = published if published.tzinfo else published.replace(tzinfo=query.now.tzinfo)
+        ages.append(max(0.0, (query.now - moment).total_seconds() / 86_400))
+    values = -np.log1p(np.array(ages))
+    return np.where(np.isnan(values), np.nanmean(values) if not np.isnan(values).all() else 0.0, values)
+
+
+def _standardised(values: Values) -> Values:
+    """Mean 0, standard deviation 1; all 0 where they do not differ."""
+    spread = float(values.std())
+    return (values - values.mean()) / spread if spread > 1e-12 else np.zeros(len(values))
+
+
+def _sums(parts: Mapping[str, Values], count: int) -> list[float]:
+    """What the contributions of each candidate add up to, exactly as a reader of `signals` would."""
+    return [math.fsum(float(part[place]) for part in parts.values()) for place in range(count)]
+
+
+def _matched(candidate: Candidate, profile: Profile, place: int | None) -> Candidate:
+    if place is None:
+        return candidate
+    return candidate.model_copy(update={"interest": profile.interests[place].keyword})

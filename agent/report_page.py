@@ -1,0 +1,141 @@
+"""What a report shows, as records ready to print: in words, numbered, and cut to length."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .report_charts import Waterfall
+from .report_text import Clipped
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """An event of the history, with the picks that cite it."""
+
+    number: int
+    action: str
+    text: Clipped
+    value: str
+    date: str
+    iso: str
+    cited_by: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """The events that something rests on; `missing` are ids that the run holds no event for."""
+
+    events: tuple[EventView, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InterestView:
+    """An interest; `width` is its bar in percent, `dots` its confidence in fifths (None: not by a model)."""
+
+    number: int
+    keyword: Clipped
+    theme: str
+    weight: float
+    width: float
+    confidence: float
+    dots: int | None
+    polarity: str
+    horizon: str
+    cited: Cited
+
+
+@dataclass(frozen=True, slots=True)
+class PickView:
+    """A pick: the item, why, and what made its score."""
+
+    rank: int
+    title: Clipped
+    kind: str
+    tags: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...]
+    excerpt: Clipped | None
+    interest: Clipped | None
+    interest_number: int | None
+    reason: Clipped
+    by_model: bool
+    grounded: bool
+    cited: Cited
+    chart: Waterfall
+    labels: Mapping[str, str]
+    moved: str
+
+    @property
+    def particulars(self) -> tuple[str, ...]:
+        """Kind, attributes and tags, each as one text."""
+        kind = (self.kind,) if self.kind else ()
+        return (*kind, *(f"{name} {value}" for name, value in self.attributes), *self.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """What a stage cost; `work` says what the model did in it."""
+
+    name: str
+    seconds: float
+    work: str
+    read: int
+    cached: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that corrects something, and what it is for."""
+
+    why: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All that a template needs besides the words."""
+
+    user: str
+    request: str
+    summary: str
+    scenario: str
+    date: str
+    moment: str
+    iso: str
+    model: str
+    candidates: int
+    interests: tuple[InterestView, ...]
+    picks: tuple[PickView, ...]
+    behind: tuple[tuple[int, Clipped, str, int], ...]
+    events: tuple[EventView, ...]
+    notes: tuple[str, ...]
+    filters: tuple[tuple[str, str], ...]
+    fingerprints: tuple[tuple[str, str], ...]
+    stages: tuple[StageView, ...]
+    weights: tuple[tuple[str, str, str], ...]
+    commands: tuple[Command, ...]
+
+    @property
+    def cited_events(self) -> tuple[EventView, ...]:
+        """The events that a pick cites, by number."""
+        return tuple(event for event in self.events if event.cited_by)
+
+    @property
+    def other_events(self) -> tuple[EventView, ...]:
+        """The events that no pick cites, by number."""
+        return tuple(event for event in self.events if not event.cited_by)
+
+    def toward(self, polarity: str) -> tuple[InterestView, ...]:
+        """The interests of one polarity."""
+        return tuple(interest for interest in self.interests if interest.polarity == polarity)
+
+
+__all__ = [
+    "Cited",
+    "Command",
+    "EventView",
+    "InterestView",
+    "Page",
+    "PickView",
+    "StageView",
+]

@@ -1,0 +1,250 @@
+"""From a run to what a report shows: ids resolved, events numbered, parts summed, all put in words.
+
+Events are numbered in the order in which the picks cite them, then by interest, then the rest: the
+number is the label of a citation and the anchor that it leads to.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+
+from ..models.records import Call, HistoryEvent, Interest, Item, Ranked, Recommendation, Run
+from .report_charts import bar_widths, split_score, waterfall
+from .report_page import Cited, Command, EventView, InterestView, Page, PickView, StageView
+from .report_text import Clipped, Words, clip, clipped, number, shown, words_of
+
+BEHIND = 10
+"""How many candidates behind the picks are shown."""
+
+# Ids that are safe to copy into a shell; any other is left for the reader to fill in.
+_PLAIN_ID = re.compile(r"\w[\w.:@-]*")
+_PART_OF = {"prior": "model", "ranking": "model"}  # calls by the stage that is timed around them
+_OPERATORS = {
+    "$eq": "=",
+    "$ne": "≠",
+    "$lt": "<",
+    "$lte": "≤",
+    "$gt": ">",
+    "$gte": "≥",
+    "$in": "∈",
+    "$nin": "∉",
+}
+_KEYWORD, _LABEL, _FIELD, _EXCERPT, _PROSE = 48, 28, 80, 220, 600  # columns
+_TAGS = 12
+
+
+def view(run: Run) -> Page:
+    """Everything that a report of `run` shows; raises InputError if a score is not finite."""
+    words = words_of(run.profile.language)
+    events = _events(run, words)
+    interests = _interests(run.profile.interests, events)
+    numbers = {one.keyword: at for at, one in enumerate(run.profile.interests, 1)}
+    versions = tuple(_version(key, value, words) for key, value in run.fingerprints.items())
+    return Page(
+        user=clip(shown(run.user) or "–", _KEYWORD),
+        request=clipped(run.request, _PROSE).short if run.request.strip() else "",
+        summary=clipped(run.profile.summary, _PROSE).short if run.profile.summary.strip() else "",
+        scenario=words.name("scenarios", run.scenario),
+        date=words.date(run.created),
+        moment=words.moment(run.created),
+        iso=run.created.isoformat(),
+        model=_version("model", run.fingerprints.get("model", "none"), words)[1],
+        candidates=len(run.candidates),
+        interests=interests,
+        picks=tuple(_pick(one, words, events, numbers) for one in run.recommendations),
+        behind=tuple(_behind(run)),
+        events=tuple(events.values()),
+        notes=tuple(clip(shown(note), _PROSE) for note in run.notes),
+        filters=tuple(
+            (clip(shown(key), _FIELD), clip(_plain(value), _EXCERPT)) for key, value in run.where.items()
+        ),
+        fingerprints=versions,
+        stages=tuple(_stages(run, words)),
+        weights=tuple(_weight(name, value, words) for name, value in run.weights.items()),
+        commands=commands(run, words),
+    )
+
+
+def commands(run: Run, words: Words) -> tuple[Command, ...]:
+    """How the user can correct the profile, with their name and a pick filled in where they are plain."""
+    name = run.user if _PLAIN_ID.fullmatch(run.user) else "USER"
+    user = shlex.quote(name)
+    plain = (pick.item.id for pick in run.recommendations if _PLAIN_ID.fullmatch(pick.item.id))
+    dislike = {"user": name, "item": next(plain, "ITEM"), "action": "dislike"}
+    return (
+        Command(words["correct_chat"], (f"tanqu chat {user}",)),
+        Command(
+            words["correct_dislike"], (json.dumps(dislike, ensure_ascii=False), "tanqu ingest dislike.jsonl")
+        ),
+        Command(words["correct_profile"], (f"tanqu profile {user}",)),
+    )
+
+
+def _events(run: Run, words: Words) -> dict[str, EventView]:
+    """The events by id, in the order of their numbers."""
+    history = {event.id: event for event in run.history}
+    cited_by: dict[str, list[int]] = {}
+    for pick in run.recommendations:
+        for event_id in dict.fromkeys(pick.explanation.evidence):
+            cited_by.setdefault(event_id, []).append(pick.rank)
+    evidence = (event_id for interest in run.profile.interests for event_id in interest.evidence)
+    order = dict.fromkeys(one for one in (*cited_by, *evidence, *history) if one in history)
+    return {
+        event_id: _event(at, history[event_id], tuple(cited_by.get(event_id, ())), words)
+        for at, event_id in enumerate(order, 1)
+    }
+
+
+def _event(at: int, event: HistoryEvent, cited_by: tuple[int, ...], words: Words) -> EventView:
+    return EventView(
+        number=at,
+        action=words.name("actions", event.action),
+        text=clipped(event.text),
+        value=words.value(event),
+        date=words.date(event.time) if event.time else "",
+        iso=event.time.isoformat() if event.time else "",
+        cited_by=cited_by,
+    )
+
+
+def _cited(ids: Iterable[str], events: Mapping[str, EventView]) -> Cited:
+    unique = dict.fromkeys(ids)
+    found = tuple(events[one] for one in unique if one in events)
+    return Cited(found, tuple(clip(shown(one), _FIELD) for one in unique if one not in events))
+
+
+def _interests(interests: tuple[Interest, ...], events: Mapping[str, EventView]) -> tuple[InterestView, ...]:
+    widths = bar_widths([one.weight for one in interests])
+    return tuple(
+        InterestView(
+            number=at,
+            keyword=clipped(one.keyword, _KEYWORD),
+            theme=clip(shown(one.theme), _KEYWORD),
+            weight=one.weight,
+            width=width,
+            confidence=one.confidence,
+            dots=round(one.confidence * 5) if one.named_by == "model" else None,
+            polarity=one.polarity,
+            horizon=one.horizon,
+            cited=_cited(one.evidence, events),
+        )
+        for at, (one, width) in enumerate(zip(interests, widths, strict=True), 1)
+    )
+
+
+def _pick(
+    pick: Recommendation, words: Words, events: Mapping[str, EventView], interests: Mapping[str, int]
+) -> PickView:
+    item, reason = pick.item, pick.explanation
+    parts = split_score(pick.score, pick.signals)
+    return PickView(
+        rank=pick.rank,
+        title=clipped(item.title),
+        kind=clip(shown(item.kind), _FIELD),
+        tags=_tags(item),
+        attributes=_attributes(item),
+        excerpt=clipped(item.text, _EXCERPT) if shown(item.text) else None,
+        interest=clipped(pick.interest, _KEYWORD) if pick.interest else None,
+        interest_number=interests.get(pick.interest) if pick.interest else None,
+        reason=clipped(reason.text, _PROSE),
+        by_model=reason.written_by == "model",
+        grounded=reason.grounded,
+        cited=_cited(reason.evidence, events),
+        chart=waterfall(parts),
+        labels={name: clip(words.name("signals", name), _LABEL) for name in (*parts, "total")},
+        moved=_moved(pick, words),
+    )
+
+
+def _tags(item: Item) -> tuple[str, ...]:
+    tags = [clip(shown(tag), _LABEL) for tag in item.tags if shown(tag)]
+    more = (f"+{len(tags) - _TAGS}",) if len(tags) > _TAGS else ()
+    return (*tags[:_TAGS], *more)
+
+
+def _attributes(item: Item) -> tuple[tuple[str, str], ...]:
+    pairs = ((shown(name), clip(_plain(value), _FIELD)) for name, value in item.attributes.items())
+    return tuple((clip(name, _LABEL), value) for name, value in pairs if name and value)
+
+
+def _plain(value: object) -> str:
+    """A value of an attribute or a filter as a reader would write it."""
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, bool):
+        return "✓" if value else "✗"
+    if isinstance(value, int):
+        return str(value)  # a year has no thousands separator
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else number(value)
+    if isinstance(value, tuple | list):
+        return ", ".join(_plain(one) for one in value)
+    if isinstance(value, dict) and value and _OPERATORS.keys() >= value.keys():
+        return ", ".join(f"{_OPERATORS[name]} {_plain(limit)}" for name, limit in value.items())
+    return shown(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _moved(pick: Recommendation, words: Words) -> str:
+    before = pick.rank_without_model
+    if before is None:
+        return words["moved_unknown"]
+    places = before - pick.rank
+    if places == 0:
+        return words.say("moved_none", now=pick.rank)
+    return words.count("moved_up" if places > 0 else "moved_down", abs(places), before=before, now=pick.rank)
+
+
+def _behind(run: Run) -> Iterable[tuple[int, Clipped, str, int]]:
+    """Rank, title, interest and score in thousandths of the next candidates that are no picks."""
+    picked = {pick.item.id for pick in run.recommendations}
+    others = (one for one in run.candidates if one.candidate.item.id not in picked)
+    for one in sorted(others, key=lambda ranked: ranked.rank)[:BEHIND]:
+        yield one.rank, clipped(one.candidate.item.title), _interest_of(one), _units(one)
+
+
+def _interest_of(ranked: Ranked) -> str:
+    return clip(shown(ranked.candidate.interest or ""), _KEYWORD)
+
+
+def _units(ranked: Ranked) -> int:
+    return sum(split_score(ranked.score, ranked.signals).values())
+
+
+def _version(name: str, value: str, words: Words) -> tuple[str, str]:
+    """The name of a fingerprint, and its value; a run without a model has the value "none"."""
+    missing = name == "model" and value in ("", "none")
+    return words.name("fingerprints", name), words["no_model"] if missing else clip(shown(value), _FIELD)
+
+
+def _weight(name: str, value: float, words: Words) -> tuple[str, str, str]:
+    return words.name("signals", name), number(value), words.lookup("signal_hints", name)
+
+
+def _stages(run: Run, words: Words) -> Iterable[StageView]:
+    """One line per stage, in the order in which they ran; a stage that is part of another follows it."""
+    names = list(run.seconds)
+    for name in dict.fromkeys(call.stage for call in run.calls if call.stage not in run.seconds):
+        whole = _PART_OF.get(name, "")
+        names.insert(names.index(whole) + 1 if whole in names else len(names), name)
+    for stage in names:
+        calls = [call for call in run.calls if call.stage == stage]
+        yield StageView(
+            name=words.name("stages", stage),
+            seconds=run.seconds.get(stage, sum(call.seconds for call in calls)),
+            work=words["comma"].join(_work(calls, words)),
+            read=sum(call.prompt_tokens for call in calls),
+            cached=sum(call.cached_tokens for call in calls),
+            written=sum(call.output_tokens for call in calls),
+        )
+
+
+def _work(calls: Iterable[Call], words: Words) -> Iterable[str]:
+    totals: dict[str, int] = {}
+    for call in calls:
+        totals[call.kind] = totals.get(call.kind, 0) + call.sequences
+    for kind, sequences in totals.items():
+        yield f"{words.name('kinds', kind)} {words.count('sequences', sequences)}"
+
+
+__all__ = ["BEHIND", "commands", "view"]

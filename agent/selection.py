@@ -1,0 +1,43 @@
+"""From a ranking to a list: no interest takes more than its share, nothing comes twice under two ids."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ..models.records import Item, Profile, Ranked
+from ..vectorstore.lexical import tokens
+
+
+def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: int) -> list[Ranked]:
+    """At most `n` of the ranked, in their order; nothing that says the same as an item in `used`.
+
+    An interest of weight w gets at most ceil(n * w) places and never fewer than one (calibration to the
+    profile, Steck 2018, in its simplest form); what was passed over fills places that stay empty. Items
+    that say the same as one already chosen are dropped.
+    """
+    weights = {one.keyword: one.weight for one in profile.positive}
+    seen = {_same(item) for item in used}
+    taken: Counter[str] = Counter()
+    chosen: list[Ranked] = []
+    waiting: list[Ranked] = []
+    for one in ranked:
+        mark = _same(one.candidate.item)
+        if mark in seen:
+            continue
+        seen.add(mark)
+        interest = one.candidate.interest
+        if interest in weights and taken[interest] >= max(1, math.ceil(n * weights[interest])):
+            waiting.append(one)
+            continue
+        taken[interest or ""] += 1
+        chosen.append(one)
+        if len(chosen) == n:
+            break
+    filled = chosen + waiting[: n - len(chosen)]
+    return sorted(filled, key=lambda one: one.rank)
+
+
+def _same(item: Item) -> tuple[str, ...]:
+    """Equal for items that are one thing: kind, words of the title, and year."""
+    words = " ".join(tokens(item.title)) or item.title.casefold()
+    return (item.kind, words, str(item.attributes.get("year", "")))

@@ -1,0 +1,284 @@
+"""How Tanqu is set up, and how much each action counts: one `Settings` model, two tables, one function.
+
+A value is taken from the first place that has it: explicit arguments, the environment (`TANQU_HOME`,
+`TANQU_MODEL`, ...), `settings.toml` in the home folder, the defaults below.
+"""
+
+import difflib
+import math
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ..models.errors import InputError
+from ..models.records import Event, Scenario
+
+ACTION_WEIGHTS: Mapping[str, float] = {
+    "purchase": 4.0,
+    "like": 3.0,
+    "rating_5": 2.75,
+    "rating_4": 2.25,
+    "search": 2.0,
+    "view": 1.0,
+    "rating_3": 0.5,
+    "abandon": -0.5,  # a view that ended before `abandon_seconds`
+    "rating_2": -1.5,
+    "return": -2.0,  # a purchase with a count below 0
+    "rating_1": -2.5,
+    "dislike": -3.0,
+}
+"""What one event adds to its interest, before decay; negative weights make negative interests.
+
+Half stars lie between their neighbours; a rating without stars counts as three.
+"""
+
+HALF_LIFE: Mapping[Scenario, timedelta] = {
+    "news": timedelta(hours=48),
+    "social": timedelta(weeks=3),
+    "video": timedelta(weeks=6),
+    "shop": timedelta(days=182.5),
+}
+"""After how much time an event counts half: what moves fast is forgotten fast."""
+
+SETTINGS_FILE = "settings.toml"
+ENVIRONMENT_PREFIX = "TANQU_"
+
+_AT_LEAST_ZERO = ("purchase", "like", "search", "view")
+_AT_MOST_ZERO = ("dislike", "return", "abandon")
+_STARS = ("rating_1", "rating_2", "rating_3", "rating_4", "rating_5")
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        msg = "a number is needed, not true or false"
+        raise ValueError(msg)
+    return value
+
+
+def _filled(value: str) -> str:
+    if not value.strip() or any(ord(char) < 32 for char in value):
+        msg = "it is empty or holds a control character"
+        raise ValueError(msg)
+    return value.strip()
+
+
+def _folder(value: object) -> object:
+    if not isinstance(value, str | Path):
+        return value
+    try:
+        return Path(_filled(str(value))).expanduser()
+    except RuntimeError as error:  # `~name` of somebody who is not there
+        raise ValueError(str(error)) from error
+
+
+def _with_default_weights(value: object) -> object:
+    """Fill up a partial table, so that a file names only what it changes."""
+    return {**ACTION_WEIGHTS, **value} if isinstance(value, Mapping) else value
+
+
+def _with_default_half_lives(value: object) -> object:
+    return {**_hours(), **value} if isinstance(value, Mapping) else value
+
+
+def _hours() -> dict[Scenario, float]:
+    return {scenario: life / timedelta(hours=1) for scenario, life in HALF_LIFE.items()}
+
+
+def _check_weights(weights: dict[str, float]) -> dict[str, float]:
+    """Keep what the profile promises: a purchase never lowers an interest, a dislike never raises it."""
+    stars = [weights[key] for key in _STARS]
+    wrong = {
+        f"unknown actions {sorted(set(weights) - set(ACTION_WEIGHTS))}": set(weights) > set(ACTION_WEIGHTS),
+        "weights must be finite numbers within 100": not all(abs(one) <= 100 for one in weights.values()),
+        f"{', '.join(_AT_LEAST_ZERO)} must be 0 or more": any(weights[key] < 0 for key in _AT_LEAST_ZERO),
+        f"{', '.join(_AT_MOST_ZERO)} must be 0 or less": any(weights[key] > 0 for key in _AT_MOST_ZERO),
+        "more stars must not weigh less": stars != sorted(stars),
+    }
+    for reason, holds in wrong.items():
+        if holds:
+            raise ValueError(reason)
+    return weights
+
+
+Count = Annotated[int, BeforeValidator(_no_bool)]
+Amount = Annotated[float, BeforeValidator(_no_bool)]
+Folder = Annotated[Path, BeforeValidator(_folder)]
+
+
+def _default_home() -> Path:
+    return Path(platformdirs.user_data_dir("tanqu"))
+
+
+class Settings(BaseModel):
+    """Everything an installation can choose; frozen, and complete once it exists.
+
+    The constructor knows only its arguments and the defaults; `load_settings` also reads the environment
+    and the file. Each description says what is allowed, and error messages print it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    home: Folder = Field(default_factory=_default_home, description="a folder for all data of Tanqu")
+    model: Annotated[str, AfterValidator(_filled)] = Field(
+        "qwen2.5-coder-1.5b",
+        description="a name from `tanqu models list`, a Hub id, or a path to a .gguf file",
+    )
+    language: Literal["auto", "zh", "en"] = Field("auto", description="auto, zh or en")
+    scenario: Scenario = Field("shop", description="shop, video, news or social")
+    n_candidates: Count = Field(200, ge=1, le=100_000, description="how many items are ranked, 1 to 100,000")
+    model_scores: Count = Field(20, ge=0, le=10_000, description="how many the model scores, 0 to 10,000")
+    action_weights: Annotated[
+        dict[str, Amount], BeforeValidator(_with_default_weights), AfterValidator(_check_weights)
+    ] = Field(
+        default_factory=lambda: dict(ACTION_WEIGHTS), description=f"numbers for {', '.join(ACTION_WEIGHTS)}"
+    )
+    half_life_hours: Annotated[
+        dict[Scenario, Annotated[Amount, Field(gt=0, le=1e6)]], BeforeValidator(_with_default_half_lives)
+    ] = Field(default_factory=_hours, description=f"hours, above 0, for {', '.join(HALF_LIFE)}")
+    abandon_seconds: Amount = Field(
+        # Off by default: many data sets write 1 as the value of a plain view.
+        0.0,
+        ge=0,
+        le=86_400,
+        description="views shorter than this count as abandoned, 0 (never) to 86,400 seconds",
+    )
+    signal_weights: Folder | None = Field(None, description="a file with the weights of the ranking signals")
+    prompts: Folder | None = Field(None, description="a folder with templates of your own")
+
+
+def load_settings(*, environ: Mapping[str, str] | None = None, **given: object) -> Settings:
+    """The settings in force: `given` (None means not given), the environment, the file, the defaults.
+
+    `environ` defaults to the process's own. The environment carries single values only; tables
+    (`action_weights`, `half_life_hours`) come from arguments or the file. Relative paths in the file are
+    relative to the home folder.
+
+    Raises:
+        InputError: a value is not allowed, a key is unknown, or the file cannot be read.
+    """
+    arguments = {key: value for key, value in given.items() if value is not None}
+    variables = _from_environment(os.environ if environ is None else environ)
+    without_file: list[Source] = [("argument", arguments), *variables]
+    home = _build(without_file).home
+    return _build([*without_file, (str(home / SETTINGS_FILE), _from_file(home))])
+
+
+Source = tuple[str, Mapping[str, object]]
+
+
+def _from_environment(environ: Mapping[str, str]) -> list[Source]:
+    """One source per variable that is set and not empty, so that an error can name it."""
+    keys = [key for key in Settings.model_fields if key not in ("action_weights", "half_life_hours")]
+    names = {key: ENVIRONMENT_PREFIX + key.upper() for key in keys}
+    return [
+        (f"environment variable {name}", {key: environ[name]})
+        for key, name in names.items()
+        if environ.get(name)
+    ]
+
+
+def _from_file(home: Path) -> dict[str, object]:
+    """What `settings.toml` says; nothing if there is none."""
+    path = home / SETTINGS_FILE
+    try:
+        # A byte order mark is what some editors on Windows write.
+        values: dict[str, object] = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror or error}): make it a readable file or remove it"
+        raise InputError(msg) from error
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are both ValueErrors
+        msg = f"{path} is not TOML in UTF-8: {error}; correct the line or remove the file"
+        raise InputError(msg) from error
+    if "home" in values:
+        msg = f"{path}: home = {values['home']!r} cannot be set in the home itself; use TANQU_HOME"
+        raise InputError(msg)
+    for key in ("signal_weights", "prompts"):
+        value = values.get(key)
+        if isinstance(value, str) and value.strip() and not value.startswith("~"):
+            values[key] = home / value
+    return values
+
+
+def _build(sources: Sequence[Source]) -> Settings:
+    """Merge (first wins) and validate; errors name the source, the key, the value and what is allowed."""
+    values: dict[str, Any] = {}  # Any: what people write is anything until pydantic has seen it
+    origin: dict[str, str] = {}
+    for name, found in reversed(sources):
+        values.update(found)
+        origin.update(dict.fromkeys(found, name))
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        raise InputError(
+            _complaint(key, values.get(key), origin.get(key, "default"), first["msg"])
+        ) from error
+
+
+def _complaint(key: str, value: object, origin: str, reason: str) -> str:
+    shown = repr(value) if len(repr(value)) <= 200 else repr(value)[:199] + "…"
+    field = Settings.model_fields.get(key)
+    if field is None:
+        near = difflib.get_close_matches(key, Settings.model_fields, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(Settings.model_fields)}"
+        return f"unknown setting {key} = {shown} ({origin}); {hint}"
+    return f"setting {key} = {shown} ({origin}) cannot be used: {reason}; allowed: {field.description}"
+
+
+def event_weight(
+    event: Event, scenario: Scenario, now: datetime | None = None, settings: Settings | None = None
+) -> float:
+    """How much an event speaks for (above 0) or against (below 0) what it touches, decayed by its age.
+
+    The action's weight (`ACTION_WEIGHTS`) times one half per half-life of `scenario` (`HALF_LIFE`) between
+    the event and `now`. At the same age a purchase outweighs a like, a high rating, a search and a view, in
+    this order; a dislike is negative; three stars are a little positive. An event without a time, one later
+    than `now`, and `now=None` mean no decay. The clock is never read: the same input gives the same weight.
+    """
+    weights: Mapping[str, float] = settings.action_weights if settings else ACTION_WEIGHTS
+    weight = _undecayed(event, weights, settings.abandon_seconds if settings else 0.0)
+    if now is None or event.time is None or event.time >= now:
+        return weight
+    hours = settings.half_life_hours[scenario] if settings else HALF_LIFE[scenario] / timedelta(hours=1)
+    return weight * math.exp2(-((now - event.time) / timedelta(hours=1)) / hours)
+
+
+def event_weights(
+    events: Sequence[Event], scenario: Scenario, now: datetime | None = None, settings: Settings | None = None
+) -> list[float]:
+    """`event_weight` of each; `now` defaults to the time of the newest event, so nothing drifts by itself."""
+    moment = newest(events) if now is None else now
+    return [event_weight(event, scenario, moment, settings) for event in events]
+
+
+def newest(events: Iterable[Event]) -> datetime | None:
+    """The latest time among the events; None if none has one."""
+    return max((event.time for event in events if event.time is not None), default=None)
+
+
+def _undecayed(event: Event, weights: Mapping[str, float], abandon_seconds: float) -> float:
+    value = event.value
+    if event.action == "rating":
+        return _stars_weight(3.0 if value is None else value, weights)
+    if event.action == "purchase" and value is not None and value < 0:
+        return weights["return"]
+    if event.action == "view" and value is not None and 0 <= value < abandon_seconds:
+        return weights["abandon"]
+    return weights[event.action]
+
+
+def _stars_weight(stars: float, weights: Mapping[str, float]) -> float:
+    """The weight of a rating on the scale 1 to 5; between two whole stars, in proportion."""
+    clamped = min(max(stars, 1.0), 5.0)
+    low = min(int(clamped), 4)
+    below, above = weights[f"rating_{low}"], weights[f"rating_{low + 1}"]
+    return below + (above - below) * (clamped - low)

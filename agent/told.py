@@ -1,0 +1,138 @@
+"""How a reason is worded where code words it: what the user did, the names of things, and the template."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..models.records import Action, Event, Item, Language
+from ..prompts import clean
+from .checker import Deed
+from .history import Entry
+
+_TITLE_SHOWN = 80
+_IN_BRACKETS = frozenset({"book", "film", "movie", "series", "documentary", "short", "article", "album", "song"})
+_SEEN: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("film", "movie", "series", "documentary", "short", "video"), ("watched", "看过")),
+    **dict.fromkeys(("article", "post"), ("read", "读过")),
+    **dict.fromkeys(("album", "song", "podcast"), ("listened to", "听过")),
+}
+_LOOKED = ("looked at", "浏览过")
+_DID: dict[Action, tuple[str, str]] = {
+    "purchase": ("bought", "购买过"),
+    "like": ("liked", "喜欢"),
+    "search": ("searched for", "搜索过"),
+    "dislike": ("disliked", "不喜欢"),
+}
+_TOLD_FIRST: tuple[Action, ...] = ("purchase", "rating", "like", "search", "view", "dislike")
+_STARS: dict[float, tuple[str, str]] = {4.0: ("four", "四"), 5.0: ("five", "五")}
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """A thing of the history with all that the user did with it and that speaks for it.
+
+    `entries` are in the order in which they tell most: a purchase, four or five stars, a like, a search, a view.
+    """
+
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> "Thing":
+        """The thing that these entries are about; of equal actions, the latest first."""
+        latest = sorted(enumerate(entries), key=lambda pair: (_telling(pair[1].event), -pair[0]))
+        return cls(tuple(entry for _, entry in latest))
+
+    @property
+    def first(self) -> Entry:
+        """The event that a sentence tells."""
+        return self.entries[0]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of its events."""
+        return tuple(entry.event.id for entry in self.entries)
+
+    def name(self, language: Language) -> str:
+        """Its title or the words searched for, in quotation marks."""
+        return quoted(self.first.title, self.first.item, language)
+
+    def deeds(self, language: Language) -> list[Deed]:
+        """What a sentence may say of it."""
+        name = self.name(language)
+        return [Deed(name, entry.event.action, entry.event.value) for entry in self.entries]
+
+    def did(self, language: Language) -> tuple[str, str]:
+        """What the user did, before and after its name: ("gave", "five stars")."""
+        at = 0 if language == "en" else 1
+        event, item = self.first.event, self.first.item
+        if event.action == "rating" and event.value in _STARS:
+            stars = _STARS[event.value][at]
+            return ("gave", f" {stars} stars") if language == "en" else ("给", f"打了{stars}分")
+        if event.action in _DID:
+            return _DID[event.action][at], ""
+        return _SEEN.get(item.kind.casefold() if item else "", _LOOKED)[at], ""
+
+
+def _telling(event: Event) -> tuple[int, float]:
+    """Smaller for what says more."""
+    weak = event.action == "rating" and event.value not in _STARS
+    action: Action = "view" if weak else event.action
+    return _TOLD_FIRST.index(action), -(event.value or 0.0) if action == "rating" else 0.0
+
+
+def quoted(title: str, item: Item | None, language: Language) -> str:
+    """A title as a sentence shows it; words without an item stand in plain quotation marks."""
+    name = clean(title, _TITLE_SHOWN)
+    if language == "zh" and name.startswith("《") and name.endswith("》") and name.count("《") == 1:
+        return name
+    if language == "zh" and item is not None and item.kind.casefold() in _IN_BRACKETS and "《" not in name:
+        return f"《{name}》"
+    return f"“{name.translate(_INNER)}”"
+
+
+_INNER = str.maketrans({"“": "‘", "”": "’", '"': "'"})
+
+
+def lead(request: str, things: Sequence[Thing], item: Item, language: Language) -> str:
+    """The beginning of a sentence: what was asked for or done, and the item as the subject of what follows."""
+    clauses = _asked(request, language) + _deeds(things, language)
+    name = quoted(item.title, item, language)
+    if not clauses:
+        return name
+    if language == "en":
+        return f"You {' and '.join(clauses)}, and {name}"
+    return f"你{'，也'.join(clauses)}，{name}"
+
+
+def _asked(request: str, language: Language) -> list[str]:
+    if not request:
+        return []
+    words = quoted(request, None, language)
+    return [f"asked for {words}"] if language == "en" else [f"想找{words}"]
+
+
+def _deeds(things: Sequence[Thing], language: Language) -> list[str]:
+    """One clause per thing; things that the same was done with share one."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for thing in things:
+        names.setdefault(thing.did(language), []).append(thing.name(language))
+    joined = " and " if language == "en" else "和"
+    space = " " if language == "en" else ""
+    both = {key: "都" if language == "zh" and key[1] and len(one) > 1 else "" for key, one in names.items()}
+    return [f"{key[0]}{space}{joined.join(one)}{both[key]}{key[1]}" for key, one in names.items()]
+
+
+def template(request: str, things: Sequence[Thing], item: Item, interest: str, language: Language) -> str:
+    """A plain sentence of facts, for where no model writes one."""
+    tags = [clean(tag, 30) for tag in item.tags[:2] if tag]
+    begun = lead(request, things, item, language)
+    named = clean(interest, 40)
+    if language == "zh":
+        about = f"（{'、'.join(tags)}）" if tags else ""
+        fits = f"与你的兴趣“{named}”相符" if named else "符合你这次的要求" if request else "是大家常选的一项"
+        return f"{begun}{about}{fits}。"
+    about = f" ({', '.join(tags)})" if tags else ""
+    fits = f"fits your interest in {named}" if named else "matches that" if request else "is what many people choose"
+    return f"{begun}{about} {fits}."
+
+
+__all__ = ["Thing", "lead", "quoted", "template"]

@@ -1,0 +1,1 @@
+"""Data sets, protocols, metrics, baselines and the benchmark."""

@@ -1,0 +1,59 @@
+"""The commands that stand on data sets: `demo`, `data`, `bench` and `evaluate`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..agent import console
+from ..agent.console import say
+from ..models.errors import InputError
+
+OpenModel = Callable[..., Any]  # opens a LlamaModel, or None for "none"
+
+
+def mount(app: typer.Typer, settings_of: Callable[[typer.Context], Any], open_model: OpenModel) -> None:
+    """Add the commands to the command line; the two functions are how it opens things."""
+
+    @app.command()
+    def demo(
+        context: typer.Context,
+        output: Annotated[Path, typer.Option("-o", "--output", help="Where its data and reports go.")] = Path(
+            "demo"
+        ),
+        data: Annotated[
+            str, typer.Option(help="movielens, or sample (hand-made: shop, video, news, social).")
+        ] = "",
+    ) -> None:
+        """Show everything on public data: fetch the model, index, profile, recommend, explain, report."""
+        from .demo import run_demo
+
+        chosen = context.obj
+        run_demo(output, data or ("sample" if chosen.lang == "zh" else "movielens"), chosen, open_model)
+
+    data_app = typer.Typer(help="Public data sets as files that `index` and `ingest` read.")
+    app.add_typer(data_app, name="data", no_args_is_help=True)
+
+    @data_app.command("movielens-100k")
+    def movielens(
+        output: Annotated[Path, typer.Option("-o", "--output", help="Where the files go.")] = Path(
+            "movielens-100k"
+        ),
+    ) -> None:
+        """Fetch MovieLens-100K: 1,682 films and 100,000 ratings (research terms of GroupLens apply)."""
+        from .datasets import movielens_100k
+
+        with console.downloading() as bar:
+            found = movielens_100k(progress=bar)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            for name, records in (("items", found.items), ("events", found.events)):
+                lines = "".join(record.model_dump_json(exclude_defaults=True) + "\n" for record in records)
+                (output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        except OSError as error:
+            msg = f"{output} cannot be written ({error.strerror}): name another folder with -o"
+            raise InputError(msg) from error
+        say(f"{len(found.items)} films and {len(found.events)} ratings: `tanqu index {output}/items.jsonl`,")
+        say(f"then `tanqu ingest {output}/events.jsonl`")
+        typer.echo(output)

@@ -1,0 +1,311 @@
+"""What messages ask of items: rules from words, and what is said when a rule cannot be held."""
+
+import math
+import re
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tanqu.agent.chat_numbers import NUMBER, read_number
+from tanqu.agent.chat_rules import Rule, describe, merge, where_of
+from tanqu.agent.chat_vocabulary import Vocabulary
+from tanqu.agent.constraints import MAX_MESSAGE, strip_fillers, understand
+from tanqu.evaluation.samples import SCENARIOS, load_sample
+from tanqu.models.records import Item, Language, Scenario
+from tanqu.vectorstore.filters import compile_where
+
+LANGUAGES: tuple[Language, ...] = ("zh", "en")
+ITEMS = {(s, lang): load_sample(s, lang).items for s in SCENARIOS for lang in LANGUAGES}
+VOCABULARIES = {key: Vocabulary.of(items) for key, items in ITEMS.items()}
+Read = list[tuple[tuple[str, ...], str, object]]
+
+
+def _rules(scenario: Scenario, language: Language, text: str) -> Read:
+    return [
+        (rule.fields, rule.operator, rule.value)
+        for rule in understand(text, VOCABULARIES[scenario, language]).rules
+    ]
+
+
+PRICE, MINUTES, YEAR, GENRE = ("price",), ("minutes",), ("year",), ("tags", "genre")
+DATE, SECTION = ("published",), ("section",)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "language", "text", "rules"),
+    [
+        ("shop", "zh", "200元以内的耳机", [(PRICE, "$lte", 200.0)]),
+        ("shop", "zh", "一百五十块以内送妈妈的礼物", [(PRICE, "$lte", 150.0)]),
+        ("shop", "zh", "别超过两百", [(PRICE, "$lte", 200.0)]),
+        ("shop", "zh", "预算300", [(PRICE, "$lte", 300.0)]),
+        ("shop", "zh", "不要200元以上的", [(PRICE, "$lt", 200.0)]),
+        ("shop", "zh", "100到200元的咖啡器具", [(PRICE, "$gte", 100.0), (PRICE, "$lte", 200.0)]),
+        ("shop", "zh", "500块左右", [(PRICE, "$gte", 400.0), (PRICE, "$lte", 600.0)]),
+        ("shop", "zh", "灯下书局的小说", [(("brand",), "$in", ("灯下书局",))]),
+        ("shop", "zh", "不要书", [(("kind",), "$nin", ("book",))]),
+        ("shop", "en", "under $50", [(PRICE, "$lt", 50.0)]),
+        ("shop", "en", "up to fifty dollars", [(PRICE, "$lte", 50.0)]),
+        ("shop", "en", "between $20 and $50", [(PRICE, "$gte", 20.0), (PRICE, "$lte", 50.0)]),
+        ("shop", "en", "nothing over $80", [(PRICE, "$lte", 80.0)]),
+        ("shop", "en", "only pour-over coffee", [(("tags",), "$in", ("pour-over",))]),
+        ("video", "zh", "不要恐怖片", [(GENRE, "$nin", ("恐怖",))]),
+        ("video", "zh", "2015 年以后的", [(YEAR, "$gte", 2015.0)]),
+        ("video", "zh", "两小时以内的", [(MINUTES, "$lte", 120.0)]),
+        ("video", "zh", "一个半小时以内", [(MINUTES, "$lte", 90.0)]),
+        ("video", "zh", "2小时30分钟以内", [(MINUTES, "$lte", 150.0)]),
+        ("video", "zh", "90年代的", [(YEAR, "$gte", 1990.0), (YEAR, "$lte", 1999.0)]),
+        ("video", "zh", "顾鸣远的电影", [(("director",), "$in", ("顾鸣远",)), (("kind",), "$in", ("film",))]),
+        ("video", "en", "shorter than two hours", [(MINUTES, "$lt", 120.0)]),
+        ("video", "en", "no longer than an hour and a half", [(MINUTES, "$lte", 90.0)]),
+        ("video", "en", "one to two hours", [(MINUTES, "$gte", 60.0), (MINUTES, "$lte", 120.0)]),
+        ("video", "en", "after 2022", [(YEAR, "$gt", 2022.0)]),
+        ("video", "en", "since 2023", [(YEAR, "$gte", 2023.0)]),
+        ("video", "en", "a series from 2024", [(YEAR, "$eq", 2024.0), (("kind",), "$in", ("series",))]),
+        ("video", "en", "no horror films", [(GENRE, "$nin", ("horror",))]),
+        ("video", "en", "show me 3 short films", [(("kind",), "$in", ("short",))]),
+        ("news", "zh", "最近三天的科技新闻", [(DATE, "$gte", "2026-10-06"), (SECTION, "$in", ("科技",))]),
+        ("news", "en", "sports news since October 5", [(DATE, "$gte", "2026-10-05"), (SECTION, "$in", ("Sport",))]),
+        ("social", "zh", "粉丝超过一万的", [(("followers",), "$gt", 10000.0)]),
+        ("social", "en", "people in Leeds", [(("city",), "$in", ("Leeds",)), (("kind",), "$in", ("person",))]),
+    ],
+)  # fmt: skip
+def test_a_condition_becomes_a_rule_on_a_field_of_the_catalogue(
+    scenario: Scenario, language: Language, text: str, rules: Read
+) -> None:
+    assert _rules(scenario, language, text) == rules
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "来点一起用的东西",
+        "第二个怎么样",
+        "第一名",
+        "a good one",
+        "three body problem",
+        "2001太空漫游",
+        "万一下雨",
+        "十分好看",
+        "one of these",
+    ],
+)
+def test_numbers_inside_words_are_no_limits(text: str) -> None:
+    assert not [rule for rule in _rules("video", "zh", text) if rule[0] in (YEAR, MINUTES, PRICE)]
+
+
+def test_a_negation_reaches_over_or_but_not_over_a_comma() -> None:
+    assert len(_rules("video", "en", "no horror or mystery")) == 2
+    assert _rules("video", "zh", "不要恐怖片，科幻片吧") == [
+        (GENRE, "$nin", ("恐怖",)),
+        (GENRE, "$in", ("科幻",)),
+    ]
+
+
+def test_like_a_title_is_kept_apart_from_the_wish_beside_it() -> None:
+    found = understand("like The Long Sleep but lighter", VOCABULARIES["video", "en"])
+    assert (found.like, found.wishes) == (("video-sleep-ship",), "lighter")
+    found = understand("类似《长眠飞船》，但轻松一点", VOCABULARIES["video", "zh"])
+    assert (found.like, found.wishes) == (("video-sleep-ship",), "轻松")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "language", "text", "said", "reason"),
+    [
+        ("video", "zh", "200元以内的", "200元以内", "no_field"),
+        ("shop", "zh", "$50以下", "$50以下", "currency"),
+        ("shop", "en", "under 200元", "under 200元", "currency"),
+        ("video", "zh", "类似《三体》的", "《三体》", "no_title"),
+        ("shop", "en", "without batteries", "without batteries", "no_value"),
+        ("news", "en", "shorter than two hours", "shorter than two hours", "no_field"),
+    ],
+)
+def test_what_the_catalogue_cannot_check_is_said(
+    scenario: Scenario, language: Language, text: str, said: str, reason: str
+) -> None:
+    found = understand(text, VOCABULARIES[scenario, language])
+    assert [(one.said, one.reason) for one in found.missed] == [(said, reason)]
+    assert not found.rules
+
+
+def test_cheaper_is_below_the_middle_of_what_is_shown() -> None:
+    shown = [Item(id=str(p), title=str(p), attributes={"price": p}) for p in (90, 10, 50)]
+    found = understand("cheaper please", VOCABULARIES["shop", "en"], shown)
+    assert [(rule.operator, rule.value) for rule in found.rules] == [("$lt", 50)]
+
+
+def test_this_year_is_counted_from_today_or_else_from_the_newest_item() -> None:
+    vocabulary = VOCABULARIES["video", "zh"]
+    assert understand("今年的", vocabulary, today=date(2024, 5, 1)).rules[0].value == 2024
+    assert understand("今年的", vocabulary).rules[0].value == 2026
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("推荐三个露营用品", 3),
+        ("5 camping things", 5),
+        ("top 10", 10),
+        ("来2本", 2),
+        ("第二个", None),
+        ("两小时的", None),
+    ],
+)
+def test_how_many_are_asked_for(text: str, count: int | None) -> None:
+    assert understand(text, VOCABULARIES["shop", "zh"]).count == count
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("请给我推荐科幻的", "科幻"),
+        ("can you recommend me something about bees please", "about bees"),
+        ("推荐", ""),
+        ("", ""),
+    ],
+)
+def test_polite_words_are_no_wishes(text: str, rest: str) -> None:
+    assert strip_fillers(text) == rest
+
+
+# --- conversations ---------------------------------------------------------------------------------
+
+
+def _rule(field: str, operator: str, value: object) -> Rule:
+    return Rule.model_validate({"fields": [field], "operator": operator, "value": value})
+
+
+def test_a_later_limit_replaces_the_earlier_one_of_its_side() -> None:
+    old = (_rule("price", "$lte", 200), _rule("price", "$gte", 50))
+    assert merge(old, [_rule("price", "$lt", 100)]) == (old[1], _rule("price", "$lt", 100))
+
+
+def test_exclusions_add_up_and_a_wish_lets_in_again() -> None:
+    rules = merge((_rule("genre", "$nin", ("horror",)),), [_rule("genre", "$nin", ("war",))])
+    assert len(rules) == 2
+    assert merge(rules, [_rule("genre", "$in", ("war",))])[0].value == ("horror",)
+
+
+def test_a_lifted_limit_is_gone() -> None:
+    found = understand("价格不限", VOCABULARIES["shop", "zh"])
+    assert merge((_rule("price", "$lte", 200),), found.rules, found.lifted) == ()
+
+
+def test_rules_are_shown_in_the_language_of_their_owner() -> None:
+    assert describe(_rule("price", "$lte", 1500.0), "zh") == "价格 ≤ 1,500"
+    assert describe(_rule("year", "$gt", 2022.0), "en") == "year > 2022"
+    assert describe(_rule("genre", "$nin", ("恐怖", "悬疑")), "zh") == "类别 ≠ 恐怖、悬疑"
+
+
+# --- invariants ------------------------------------------------------------------------------------
+
+
+def _zh(n: int) -> str:
+    """A number in Chinese numerals, below 100,000."""
+    digits = "零一二三四五六七八九"
+    text, zero = "", False
+    for unit, name in ((10000, "万"), (1000, "千"), (100, "百"), (10, "十"), (1, "")):
+        digit, n = divmod(n, unit)
+        if digit:
+            text += ("零" if zero and text else "") + digits[digit] + name
+            zero = False
+        else:
+            zero = True
+    return text
+
+
+ONES = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+
+
+def _en(n: int) -> str:
+    """A number in English words, below 1,000,000."""
+    if n < 20:
+        return ONES[n]
+    if n < 100:
+        return TENS[n // 10 - 2] + (f"-{ONES[n % 10]}" if n % 10 else "")
+    if n < 1000:
+        return f"{ONES[n // 100]} hundred" + (f" and {_en(n % 100)}" if n % 100 else "")
+    return f"{_en(n // 1000)} thousand" + (f" {_en(n % 1000)}" if n % 1000 else "")
+
+
+@given(st.integers(1, 99_999))
+def test_a_spelled_number_is_read_back(n: int) -> None:
+    assert read_number(_zh(n)) == n
+    assert read_number(_en(n)) == n
+    assert read_number(f"{n:,}") == n
+
+
+@given(st.integers(1, 99_999))
+def test_a_limit_means_the_same_in_digits_numerals_and_words(n: int) -> None:
+    expected = [(PRICE, "$lte", float(n))]
+    assert _rules("shop", "zh", f"{n}元以内") == expected
+    assert _rules("shop", "zh", f"{_zh(n)}块以内的东西") == expected
+    assert _rules("shop", "en", f"at most {_en(n)} dollars") == expected
+    assert _rules("shop", "en", f"up to ${n:,}") == expected
+
+
+@given(st.integers(1, 2000), st.sampled_from(LANGUAGES))
+def test_what_passes_a_price_limit_costs_no_more(n: int, language: Language) -> None:
+    text = f"{n}元以下" if language == "zh" else f"${n} or less"
+    passes = compile_where(understand(text, VOCABULARIES["shop", language]).where)
+    for item in ITEMS["shop", language]:
+        assert passes(item) == (float(str(item.attributes["price"])) <= n)
+
+
+@given(st.sampled_from(sorted(VOCABULARIES["video", "zh"].words)))
+def test_an_excluded_value_passes_in_no_field(word: str) -> None:
+    vocabulary = VOCABULARIES["video", "zh"]
+    places = vocabulary.words[word]
+    passes = compile_where(understand(f"不要{word}", vocabulary).where)
+    for item in ITEMS["video", "zh"]:
+        held = {value for value in (*item.tags, *item.attributes.values())}
+        if held & {value for _, value in places}:
+            assert not passes(item)
+
+
+_pieces = st.sampled_from(
+    [
+        "不要", "no ", "只看", "only ", "200元", "$50", "以内", "under ", "two hours", "两小时", "2015年", "以后",
+        "科幻", "horror", "between ", " and ", "到", "类似", "like ", "《", "》", "便宜点", "cheaper", "第", "个",
+        "最近", "三天", "。", "，", " ", "年代", "90",
+    ]
+)  # fmt: skip
+
+
+@given(
+    st.one_of(st.text(max_size=80), st.lists(_pieces, max_size=12).map("".join)),
+    st.sampled_from(sorted(VOCABULARIES)),
+)
+def test_any_text_gives_a_filter_that_can_be_run(text: str, key: tuple[Scenario, Language]) -> None:
+    found = understand(text, VOCABULARIES[key])
+    compile_where(found.where)
+    compile_where(where_of(merge(found.rules, found.rules)))
+    assert merge(found.rules, found.rules) == merge((), found.rules)
+    assert all(describe(rule, lang) for rule in found.rules for lang in LANGUAGES)
+    for rule in found.rules:
+        assert isinstance(rule.value, tuple | str) or math.isfinite(rule.value)
+    assert "\0" not in found.wishes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x00" * 50, "<|im_start|>system\n200元以内", "200元以内\u202e", "🙂" * 1000, "no " * 50_000,
+        "一" * 100_000, "1" * 100_000, "a and " * 20_000, "ﷺ" * 1000,
+    ],
+)  # fmt: skip
+@pytest.mark.timeout(10)
+def test_hostile_text_is_read_in_time(text: str) -> None:
+    found = understand(text, VOCABULARIES["shop", "zh"])
+    assert len(found.wishes) <= MAX_MESSAGE * 20
+
+
+def test_a_number_pattern_never_reads_nonsense() -> None:
+    for match in re.finditer(NUMBER, "half a dozen and 1,5 of 二十三万 or twenty one hundred k 1e9"):
+        value = read_number(match[0])
+        assert value is not None and value >= 0 and math.isfinite(value)

@@ -1,0 +1,56 @@
+"""The ledger writes down what a run used, and hands the model through."""
+
+import pytest
+
+from tanqu.agent.ledger import Ledger
+from tanqu.models.errors import ModelError
+from tanqu.models.llm import Message, Prompt, ScriptedModel, Segment
+from tanqu.models.records import Call
+
+PROMPT = Prompt((Message("user", (Segment("x" * 400),)),), owner="u1")
+
+
+def test_every_call_is_written_down_with_its_stage_and_tokens() -> None:
+    ledger = Ledger(ScriptedModel(replies=["one", "two!"], scorer=lambda _prompt, text: -len(text)))
+    texts = [one.text for one in ledger.generate("profile", [PROMPT, PROMPT])]
+    scores = [one.mean for one in ledger.score("ranking", PROMPT, ["a", "bcd", "ef"])]
+    assert texts == ["one", "two!"] and scores == [-1.0, -3.0, -2.0]
+    read = ScriptedModel().count(PROMPT)
+    kinds = [
+        (call.stage, call.kind, call.sequences, call.prompt_tokens, call.output_tokens)
+        for call in ledger.calls
+    ]
+    assert kinds == [("profile", "generate", 2, 2 * read, 7), ("ranking", "score", 3, read, 0)]
+    assert all(isinstance(call, Call) for call in ledger.calls)
+
+
+def test_a_call_that_fails_is_not_written_down_and_its_error_passes() -> None:
+    ledger = Ledger(ScriptedModel())
+    with pytest.raises(ModelError):
+        ledger.generate("profile", [PROMPT])
+    assert ledger.calls == []
+
+
+def test_without_a_model_no_stage_may_ask_for_one() -> None:
+    ledger = Ledger(None)
+    with pytest.raises(RuntimeError, match="there is none"):
+        ledger.generate("profile", [PROMPT])
+    with pytest.raises(RuntimeError, match="there is none"):
+        ledger.score("ranking", PROMPT, ["a"])
+
+
+def test_a_note_is_kept_once_and_in_order() -> None:
+    ledger = Ledger(None)
+    for text in ("b", "a", "b"):
+        ledger.note(text)
+    assert ledger.notes == ["b", "a"]
+
+
+def test_the_times_of_a_stage_add_up_even_if_it_fails() -> None:
+    ledger = Ledger(None)
+    with ledger.stage("one"):
+        pass
+    first = ledger.seconds["one"]
+    with pytest.raises(ValueError, match="stop"), ledger.stage("one"):
+        raise ValueError("stop")
+    assert 0 < first < ledger.seconds["one"] < 5
