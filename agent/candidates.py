@@ -37,8 +37,11 @@ class Channels:
         self._where = where
         self._exclude = history.consumed
 
-    def find(self, request: str, n: int) -> list[Candidate]:
-        """At most `n` candidates by fused rank, best first; deterministic."""
+    def find(self, request: str, n: int, *, at_least: int = 0) -> list[Candidate]:
+        """At most `n` candidates by fused rank, best first; deterministic.
+
+        Where the channels find fewer than `at_least`, all others that pass follow in order of their ids.
+        """
         channels = self._all(request, n)
         fused: dict[str, float] = {}
         scores: dict[str, dict[str, float]] = {}
@@ -47,18 +50,21 @@ class Channels:
                 fused[item] = fused.get(item, 0.0) + 1 / (RANK_CONSTANT + rank)
                 scores.setdefault(item, {})[name] = score
         best = sorted(fused, key=lambda item: (-fused[item], item))[:n]
-        return [
-            Candidate(item=item, channels=scores[item.id], interest=self._interest(scores[item.id]))
-            for item in self._catalogue.get(best)
-        ]
+        if len(best) < at_least:
+            others = set(self._catalogue.matching(self._where)) - self._exclude - set(best)
+            best += sorted(others)[: n - len(best)]
+        found = ((item, scores.get(item.id, {})) for item in self._catalogue.get(best))
+        return [Candidate(item=item, channels=own, interest=self._interest(own)) for item, own in found]
 
     def _all(self, request: str, n: int) -> dict[str, Hits]:
         channels: dict[str, Hits] = {}
-        positive = [one for one in self._profile.interests if one.polarity == "positive"]
-        vectors = interest_vectors(self._profile, self._history)[: len(positive)]
-        if len(positive):
+        interests = self._profile.interests
+        places = [place for place, one in enumerate(interests) if one.polarity == "positive" and one.weight]
+        if places:
+            vectors = interest_vectors(self._profile, self._history)[places]
             found = self._catalogue.search_many(vectors, n // 2, exclude=self._exclude, where=self._where)
-            channels |= {f"interest:{one.keyword}": hits for one, hits in zip(positive, found, strict=True)}
+            for place, hits in zip(places, found, strict=True):
+                channels[f"interest:{interests[place].keyword}"] = hits
         channels["words"] = self._words(self._recent_words(), n // 2)
         channels["recent"] = self._recent(n // 2)
         liked = self._history.liked_items
@@ -75,7 +81,7 @@ class Channels:
 
     def _recent_words(self) -> str:
         entries = [entry for entry in self._history.entries if entry.weight > 0][-_WORDS_FROM:]
-        names = [one.keyword for one in self._profile.positive]
+        names = [one.keyword for one in self._profile.positive if not one.muted]
         return " ".join([*names, *(entry.title for entry in entries)])
 
     def _words(self, text: str, n: int) -> Hits:

@@ -1,199 +1,296 @@
-"""The chat in the terminal: a line in, an answer out.
+"""The agent one talks to: `ChatAgent` for programs, `talk` for people.
 
-Plain commands and requests; nothing here needs LangChain.
+A turn goes through LangGraph: code chooses a call (with the model's help where examples do not agree),
+a tool carries it out, and what was said is on disk before the next step begins.
 """
 
-import sys
-import tomllib
-from collections.abc import Callable
-from importlib.resources import files
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..models.errors import InputError, TanquError
-from ..models.records import Item, Language, Profile, Recommendation, Run
-from ..prompts import clean
+from filelock import FileLock, Timeout
+
+from ..models.embedder import Embedder
+from ..models.llm import LanguageModel, ScriptedModel
+from ..models.records import MAX_TEXT, Language
+from .chat_calls import ChatState, Outcome, Shown
+from .chat_choice import Chooser
+from .chat_engine import Attended, Spent
+from .chat_tools import Toolbox
 from .history import language_of
 from .recommender import Recommender
+from .report import page_name
 
-Read = Callable[[str], str]
-"""Returns the next line; raises EOFError at the end of the input, KeyboardInterrupt on Ctrl-C."""
-Write = Callable[[str], None]
+if TYPE_CHECKING:
+    from langgraph.checkpoint.sqlite import SqliteSaver
 
-PROMPT = "› "
+Kind = Literal["tool", "text", "items", "done"]
+
 _RECENT = 50
+_MOST_CHATS = 64
 
 
-def talk(recommender: Recommender, user: str, read: Read | None = None, write: Write | None = None) -> int:
-    """Talk until the input ends or /exit; returns the exit code.
+@dataclass(frozen=True, slots=True)
+class ChatEvent:
+    """A piece of an answer, as it comes.
 
-    0 is a normal end. Without a terminal, 1 says that some line could not be answered. 130 is Ctrl-C
-    twice (without a terminal: once).
+    "tool" names the call (`call` has its arguments), "text" adds to what is said, "items" gives the list
+    to show, "done" comes last with the whole text and what it cost.
     """
-    terminal = read is not None or (sys.stdin.isatty() and sys.stdout.isatty())
-    chat = _Chat(recommender, user, write or _write_line)
-    chat.greet()
-    return _loop(chat, read or (_prompt(recommender.settings.home) if terminal else _read_line), terminal)
+
+    kind: Kind
+    text: str = ""
+    call: dict[str, Any] = field(default_factory=dict)  # Any: JSON
+    items: tuple[Shown, ...] = ()
+    outcome: Outcome | None = None
+    seconds: float = 0.0
 
 
-def _loop(chat: "_Chat", read: Read, terminal: bool) -> int:
-    failed, interrupted = False, False
-    while True:
-        try:
-            line = read(PROMPT).strip()
-            interrupted = False
-            if line and not chat.answer(line):
-                break
-        except EOFError:
-            break
-        except KeyboardInterrupt:
-            if interrupted or not terminal:
-                return 130
-            interrupted = True
-            chat.say("again_to_leave")
-        except TanquError as error:
-            failed = True
-            chat.say("error", text=clean(str(error), 1000))
-    if terminal:
-        chat.say("bye")
-    return 1 if failed and not terminal else 0
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer: its text, its list, the call that gave it (`tool` is empty for a plain sentence)."""
+
+    text: str
+    items: tuple[Shown, ...] = ()
+    tool: str = ""
+    call: dict[str, Any] = field(default_factory=dict)  # Any: JSON
+    outcome: Outcome | None = None
+    seconds: float = 0.0
 
 
-class _Chat:
-    """One conversation: what was shown last, and what each line does."""
+class ChatAgent:
+    """A conversation of one user, stored as it goes and taken up again where it was left.
 
-    def __init__(self, recommender: Recommender, user: str, write: Write) -> None:
-        self._recommender = recommender
-        self._user = user
-        self._write = write
-        self.language = _language(recommender, user)
-        self._words = _load_words()[self.language]
-        self._run: Run | None = None
-        self._commands: dict[str, Callable[[str], None]] = {
-            "/recommend": self._recommend,
-            "/why": self._why,
-            "/profile": lambda _rest: self._show_profile(),
-            "/like": lambda rest: self._feedback(rest, "like"),
-            "/dislike": lambda rest: self._feedback(rest, "dislike"),
-            "/help": lambda _rest: self._write(str(self._words["help"]).strip()),
-        }
+    Two at once of the same user are two conversations over one memory. One thread at a time.
+    """
 
-    def say(self, key: str, **values: object) -> None:
-        """One of our own sentences."""
-        self._write(str(self._words[key]).format(**values))
+    def __init__(
+        self, recommender: Recommender, user: str, *, language: Language | None = None, fresh: bool = False
+    ) -> None:
+        """Talk over a recommender; `fresh` forgets the earlier conversation instead of going on with it.
 
-    def greet(self) -> None:
-        """Who this is, what is known in two lines, and three things to try."""
-        self.say("hello", user=clean(self._user, 60))
-        if self._recommender.model is None:
-            self.say("no_model")
-        profile = self._profile()
-        if profile is None or not profile.interests:
-            self.say("profile_none")
-        else:
-            names = [f"{one.keyword} {one.weight:.0%}" for one in profile.positive[:5]]
-            self.say("profile_first", interests=" · ".join(names))
-            self._write(profile.summary)
-        tries = self._words["tries_of"][self._recommender.settings.scenario]
-        self._write(f"{self._words['tries']} " + "  |  ".join(tries))
+        Until `close`, the recommender's model is attended: `stop` ends whatever it is doing.
+        """
+        from .chat_graph import open_saver
 
-    def answer(self, line: str) -> bool:
-        """Answer a line; False if it asked to leave. Ctrl-C stops the answer, not the chat."""
-        command, _, rest = line.partition(" ")
-        if command in ("/exit", "/quit"):
-            return False
-        if command.startswith("/") and command not in self._commands:
-            msg = str(self._words["unknown_command"]).format(command=clean(command, 40))
-            raise InputError(msg)
-        work = self._commands.get(command)
-        try:
-            if work:
-                work(rest.strip())
-            else:
-                self._recommend(line)
-        except KeyboardInterrupt:
-            self.say("stopped")
-        return True
+        self.recommender = recommender
+        self.user = user
+        self._settings = recommender.settings
+        self._model = recommender.model
+        self._folder = self._settings.home / "chats"
+        self._saver: SqliteSaver = open_saver(self._folder)
+        self._thread, self._lock = _claim(self._folder, user)
+        self._engine: Attended | None = None
+        self._to_close: list[Any] = []  # Any: models that can be closed, and recommenders
+        self.language: Language = language or chat_language(recommender, user)
+        self.use(self._model)
+        if fresh:
+            self.clear()
 
-    def _recommend(self, request: str) -> None:
-        self.say("thinking")
-        run = self._recommender.recommend(self._user, request=request)
-        self._run = run
-        if not run.recommendations:
-            self.say("nothing")
-        for pick in run.recommendations:
-            self._write(self._line(pick))
-            self._write(f"   {pick.explanation.text}")
-        for note in run.notes:
-            self._write(f"   · {clean(note, 300)}")
+    @classmethod
+    def open(
+        cls,
+        home: str | Path | None,
+        user: str,
+        *,
+        model: LanguageModel | None = None,
+        embedder: Embedder | None = None,
+        language: Language | None = None,
+    ) -> "ChatAgent":
+        """Open a home folder and talk; raises what `Recommender.open` raises."""
+        recommender = Recommender.open(home, model=model, embedder=embedder)
+        agent = cls(recommender, user, language=language)
+        agent._to_close.append(recommender)
+        return agent
 
-    def _line(self, pick: Recommendation) -> str:
-        interest = str(self._words["interest"]).format(interest=pick.interest) if pick.interest else ""
-        return f"{pick.rank}. {clean(pick.item.title, 120)}{_facts(pick.item)}" + (
-            f"  [{interest}]" if interest else ""
-        )
+    # --- talking -----------------------------------------------------------------------------------
 
-    def _why(self, rest: str) -> None:
-        pick = self._pick(rest, "/why")
-        run = self._run
-        titles = {event.id: event.text for event in run.history} if run else {}
-        self.say("because", text=pick.explanation.text)
-        about = [clean(titles.get(one, one), 80) for one in pick.explanation.evidence]
-        if about:
-            self.say("rests_on", events="; ".join(dict.fromkeys(about)))
-        parts = sorted(pick.signals.items(), key=lambda part: -abs(part[1]))
-        self.say(
-            "signals",
-            score=f"{pick.score:.2f}",
-            parts=", ".join(f"{name} {value:+.2f}" for name, value in parts),
-        )
+    def send(self, text: str) -> Reply:
+        """Say something and wait for the whole answer.
 
-    def _feedback(self, rest: str, action: str) -> None:
-        pick = self._pick(rest, f"/{action}")
-        self._recommender.record([{"user": self._user, "item": pick.item.id, "action": action}])
-        self.say(f"{action}d", item=self._quoted(pick.item))
+        Raises:
+            TanquError: it could not be answered; what was said is kept.
+        """
+        call: dict[str, Any] = {}
+        for event in self.stream(text):
+            if event.kind == "tool":
+                call = event.call
+            if event.kind == "done":
+                tool = str(call.get("tool", ""))
+                return Reply(event.text, event.items, tool, call, event.outcome, event.seconds)
+        return Reply("")
 
-    def _show_profile(self) -> None:
-        profile = self._profile()
-        if profile is None or not profile.interests:
-            self.say("profile_none")
+    def stream(self, text: str) -> Iterator[ChatEvent]:
+        """Say something and get the answer as it comes.
+
+        Raises:
+            TanquError: it could not be answered; what was said is kept.
+        """
+        from .chat_graph import HumanMessage, prune, surplus
+
+        started = time.perf_counter()
+        text = _storable(text)
+        if self._engine:
+            self._engine.go_on()
+        graph, config = self._graph, self._config
+        said: list[str] = []
+        shown: tuple[Shown, ...] = ()
+        self._outcome = None
+        asked = {"messages": [*surplus(self._messages()), HumanMessage(text)]}
+        modes = ["updates", "messages", "custom"]
+        for mode, piece in graph.stream(asked, config, stream_mode=modes, durability="sync"):
+            for event in self._events(mode, piece):
+                said += [event.text] if event.kind == "text" else []
+                shown = event.items or shown
+                yield event
+        prune(self._saver, self._thread)
+        seconds = time.perf_counter() - started
+        yield ChatEvent("done", "".join(said), items=shown, outcome=self._outcome, seconds=seconds)
+
+    def _events(self, mode: str, piece: Any) -> Iterator[ChatEvent]:  # Any: what LangGraph streams
+        """What a piece of the graph's stream tells the listener."""
+        from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
+
+        if mode == "custom":
+            if piece.get("call"):
+                yield ChatEvent("tool", str(piece["call"]["tool"]), call=piece["call"])
             return
-        for one in profile.interests:
-            sign = "−" if one.polarity == "negative" else "+"
-            self._write(f"{sign} {one.keyword} ({one.theme})  {one.weight:.0%}  ×{len(one.evidence)}")
-        self._write(profile.summary)
+        if mode == "messages":
+            if isinstance(piece[0], AIMessageChunk) and piece[0].text:
+                self._streamed = True
+                yield ChatEvent("text", piece[0].text)
+            return
+        for update in piece.values():
+            for message in (update or {}).get("messages", []):
+                if isinstance(message, ToolMessage):
+                    yield from self._told(message)
+                elif isinstance(message, AIMessage) and not message.tool_calls:
+                    if not self._streamed:
+                        yield ChatEvent("text", message.text)
+                    self._streamed = False
 
-    def _profile(self) -> Profile | None:
-        known = self._recommender.memory.has_user(self._user)
-        return self._recommender.profile(self._user) if known else None
+    def _told(self, message: Any) -> Iterator[ChatEvent]:  # Any: a ToolMessage
+        """The text and the list of a tool."""
+        outcome = self._toolbox.last if message.artifact else None
+        self._outcome = outcome
+        yield ChatEvent("text", outcome.text if outcome else message.text)
+        if outcome and outcome.shown:
+            yield ChatEvent("items", items=outcome.shown, outcome=outcome)
 
-    def _pick(self, rest: str, command: str) -> Recommendation:
-        """The shown recommendation of that number."""
-        if self._run is None or not self._run.recommendations:
-            raise InputError(str(self._words["no_list"]))
-        if not rest.isdecimal():
-            raise InputError(str(self._words["need_number"]).format(command=command))
-        shown = self._run.recommendations
-        if not 1 <= int(rest) <= len(shown):
-            msg = str(self._words["bad_number"]).format(number=int(rest), count=len(shown))
-            raise InputError(msg)
-        return shown[int(rest) - 1]
+    _streamed = False
+    _outcome: Outcome | None = None
 
-    def _quoted(self, item: Item) -> str:
-        title = clean(item.title, 120)
-        return title if title.startswith("《") else str(self._words["quote"]).format(title=title)
+    # --- the conversation ----------------------------------------------------------------------------
+
+    @property
+    def toolbox(self) -> Toolbox:
+        """What carries out the calls, for commands that make them directly."""
+        return self._toolbox
+
+    @property
+    def spent(self) -> Spent:
+        """What the model did in this conversation since it was opened."""
+        return self._engine.spent if self._engine else Spent()
+
+    @property
+    def resumed(self) -> bool:
+        """Whether something was said before this conversation was opened."""
+        return bool(self.transcript())
+
+    def transcript(self) -> list[tuple[str, str]]:
+        """Who ("user" or "tanqu") said what, oldest first."""
+        lines = []
+        for message in self._messages():
+            if message.text:
+                lines.append(("user" if message.type == "human" else "tanqu", message.text))
+        return lines
+
+    def clear(self) -> None:
+        """Forget this conversation; what the user did and likes stays remembered."""
+        self._saver.delete_thread(self._thread)
+        self._toolbox.state = ChatState()
+
+    def stop(self) -> None:
+        """End the answer that is being given. Safe to call from a signal handler or another thread."""
+        if self._engine:
+            self._engine.stop()
+
+    @property
+    def history_file(self) -> Path:
+        """Where a terminal keeps the lines that this user typed."""
+        return self._folder / f"{_stem(self.user)}.history"
+
+    def use(self, model: LanguageModel | None, *, owned: bool = False) -> None:
+        """Go on with another model; an owned one is closed with the conversation."""
+        if owned:
+            self._to_close.append(model)
+        self._engine = Attended(model) if model else None
+        self.recommender.model = self._engine
+        self.speak(self.language)
+
+    def speak(self, language: Language) -> None:
+        """Go on in a language."""
+        from ..models.chat_model import ChatTanqu
+        from .chat_graph import build
+
+        self.language = language
+        recommender = self.recommender
+        recommender.settings = self._settings.model_copy(update={"language": language})
+        self._toolbox = Toolbox(recommender, self.user, language)
+        chooser = Chooser(self._toolbox, language, self._engine, recommender.prompts)
+        # Without a model nothing asks it: the chooser leaves no sentence to it.
+        engine = self._engine or ScriptedModel(name="none")
+        spoken = ChatTanqu(engine, max_tokens=60, owner=self.user)
+        self._graph = build(self._toolbox, chooser, spoken, self._saver)
+        self._take_up()
+
+    def restore(self, lines: Iterable[tuple[str, str]], state: ChatState) -> None:
+        """Put an earlier conversation in the place of this one."""
+        from .chat_graph import remembered
+
+        self.clear()
+        self._graph.update_state(self._config, {"messages": remembered(lines, state)})
+        self._take_up()
+
+    def close(self) -> None:
+        """Let go of the conversation, and of the recommender if it was opened here."""
+        self.recommender.model = self._model
+        self.recommender.settings = self._settings
+        self._saver.conn.close()
+        self._lock.release()
+        for one in self._to_close:
+            one.close()
+
+    def __enter__(self) -> "ChatAgent":
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    @property
+    def _config(self) -> dict[str, Any]:  # Any: LangGraph's own configuration
+        return {"configurable": {"thread_id": self._thread}, "recursion_limit": 12}
+
+    def _take_up(self) -> None:
+        """Take the list and the conditions from where the conversation was left."""
+        for message in reversed(self._messages()):
+            found = getattr(message, "artifact", None)
+            if found:
+                self._toolbox.state = ChatState.model_validate(found["state"])
+                return
+
+    def _messages(self) -> list[Any]:  # Any: LangChain's messages
+        return list(self._graph.get_state(self._config).values.get("messages", []))
 
 
-def _facts(item: Item) -> str:
-    """Year, price and length, where the item has them."""
-    known = item.attributes
-    parts = [str(known["year"])] if "year" in known else []
-    if "price" in known:
-        parts.append(f"{known['price']} {known.get('currency', '')}".strip())
-    return f" ({', '.join(parts)})" if parts else ""
-
-
-def _language(recommender: Recommender, user: str) -> Language:
+def chat_language(recommender: Recommender, user: str) -> Language:
     """The language of the settings; else of what the user met; else of the catalogue."""
     if recommender.settings.language != "auto":
         return recommender.settings.language
@@ -203,33 +300,43 @@ def _language(recommender: Recommender, user: str) -> Language:
     return language_of([*titles, *(event.query or "" for event in events)])
 
 
-def _load_words() -> dict[Language, dict[str, Any]]:  # Any: texts and tables of texts
-    text = files(__package__ or "tanqu.agent").joinpath("chat_words.toml").read_text(encoding="utf-8")
-    words: dict[Language, dict[str, Any]] = tomllib.loads(text)  # type: ignore[assignment]  # its two tables
-    return words
+def _storable(text: str) -> str:
+    """The first 20,000 characters, without NULs and halves of characters, which no database takes."""
+    return text[:MAX_TEXT].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
-def _read_line(_prompt: str) -> str:
-    line = sys.stdin.readline()
-    if not line:
-        raise EOFError
-    return line
+def _claim(folder: Path, user: str) -> tuple[str, FileLock]:
+    """The user's first conversation that no living process holds, and the lock on it."""
+    stem = _stem(user)
+    for number in range(_MOST_CHATS):
+        lock = FileLock(folder / f"{stem}-{number}.lock", mode=0o600)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        return f"{stem}/{number}", lock
+    msg = f"user {user!r} has {_MOST_CHATS} chats open: close one of them"
+    raise Timeout(msg)
 
 
-def _write_line(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+def _stem(user: str) -> str:
+    """What the names of this user's files and conversations begin with."""
+    return Path(page_name(user)).stem
 
 
-def _prompt(home: Path) -> Read:
-    """Lines from the terminal, with history (readable by its owner only) and editing."""
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.history import FileHistory
+def talk(
+    recommender: Recommender,
+    user: str,
+    read: "Callable[[str], str] | None" = None,
+    write: "Callable[[str], None] | None" = None,
+) -> int:
+    """Talk in the terminal until the input ends or /exit; returns the exit code.
 
-    path = home / "chat_history"
-    path.touch(mode=0o600)
-    session: PromptSession[str] = PromptSession(history=FileHistory(str(path)))
-    return session.prompt
+    0 is a normal end. Without a terminal, 1 says that some line could not be answered. 130 is Ctrl-C.
+    """
+    from .chat_terminal import talk as run
+
+    return run(recommender, user, read, write)
 
 
-__all__ = ["Read", "Write", "talk"]
+__all__ = ["ChatAgent", "ChatEvent", "Reply", "chat_language", "talk"]

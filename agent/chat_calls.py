@@ -41,7 +41,8 @@ class Refine(Record):
     do: Literal["narrow", "more", "less", "other"]
     item: Id | None = Field(None, description="the item that more or less is like")
     words: Words = Field("", description="conditions and wishes, in the user's words")
-    count: Count | None = None
+    count: Count | None = Field(None, description="how many, if they said it")
+    drop: tuple[int, ...] = Field((), description="numbers of conditions to take away")
 
 
 class Explain(Record):

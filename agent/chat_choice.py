@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..models.embedder import Embedder, Vectors
 from ..models.errors import ModelError
@@ -24,6 +25,7 @@ from ..models.llm import LanguageModel, Limits
 from ..models.records import Language, Profile
 from ..prompts import Prompts, clean
 from . import chat_calls as calls
+from .chat_commands import parse_command
 from .chat_references import References, find_references
 from .chat_tools import Toolbox
 from .chat_vocabulary import fold
@@ -35,6 +37,9 @@ ACTIONS = (
     "chat", "refuse",
 )  # fmt: skip
 """Everything that a message can ask for; the last two call no tool."""
+
+Shares = NDArray[np.float64]
+"""One number for each of ACTIONS."""
 
 Decider = Literal["rule", "examples", "model"]
 
@@ -50,12 +55,14 @@ _EXAMPLES = 8
 _SHARPNESS = 0.07  # cosine distance over which a neighbour's vote falls by a factor of e
 _FLOOR = 0.01
 _UNLIKE_ALL = 0.35  # cosine similarity below which a message is like no example at all
+_ENDS = " 。.!！?？~～,，"
 _LIMITS = Limits(priority=0)
+_TOPIC: dict[Language, str] = {"zh": "这个话题", "en": "this topic"}
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a message asks for. `call` is None where a sentence of our own is the answer (`reply` names it)."""
+    """What a message asks for. Without a `call`, the sentence of our own that `reply` names is the answer."""
 
     action: str
     by: Decider
@@ -85,12 +92,15 @@ class Bank:
         self._vectors = self._centred(vectors)
         self._actions = np.array([ACTIONS.index(one.action) for one in self.examples])
 
-    def vote(self, message: str) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], list[Example], float]:
-        """Votes by action (in the order of ACTIONS, they sum to 1), the neighbours that cast them (nearest
-        first), and the similarity of the nearest.
+    def vote(self, message: str, without: Example | None = None) -> tuple[Shares, list[Example], float]:
+        """Votes (they sum to 1), the neighbours that cast them, and the similarity of the nearest one.
+
+        `without` leaves an example out, to see how the others do without it.
         """
         vector = self._centred(self._embedder.embed([message]))[0]
         similarity = (self._vectors @ vector).astype(np.float64)
+        if without is not None:
+            similarity[self.examples.index(without)] = -1.0
         nearest = np.argsort(-similarity, kind="stable")[:_NEIGHBOURS]
         votes = np.zeros(len(ACTIONS))
         np.add.at(votes, self._actions[nearest], np.exp(similarity[nearest] / _SHARPNESS))
@@ -112,13 +122,16 @@ def load_examples(language: Language) -> list[Example]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What code found in a message before anything was decided."""
+    """What code found in a message before anything was decided.
+
+    `topic` is the message with the name of an interest replaced by "this topic"; empty if it names none.
+    """
 
     text: str
     refers: References
     asks: Understood
     interest: str | None
-    plain: str
+    topic: str
 
 
 class Chooser:
@@ -135,7 +148,14 @@ class Chooser:
         self._bank = Bank(language, toolbox.recommender.catalogue.embedder)
 
     def choose(self, text: str) -> Choice:
-        """The call that a message asks for, or the sentence that answers it."""
+        """The call that a message asks for, or the sentence that answers it.
+
+        Raises:
+            InputError: it is a command that does not exist, or lacks what it needs.
+        """
+        if text.lstrip().startswith("/"):
+            call = parse_command(text, self._toolbox)
+            return Choice(getattr(call, "do", call.tool), "rule", 1.0, call)
         reading = self.read(text)
         action = self._by_rule(reading)
         if action:
@@ -147,15 +167,17 @@ class Chooser:
         tools = self._toolbox
         refers = find_references(text, tools.shown, tools.state.spoken_of, tools.vocabulary)
         asks = understand(text, tools.vocabulary, tools.shown)
-        interest, plain = _interest(refers.plain, tools.profile, self._language)
-        return Reading(fold(text).strip(), refers, asks, interest, plain)
+        folded = fold(text).strip()
+        interest, named = _interest(folded, tools.profile)
+        topic = refers.plain.replace(named, _TOPIC[self._language]) if named else ""
+        return Reading(folded, refers, asks, interest, topic)
 
     # --- deciding ----------------------------------------------------------------------------------
 
     def _by_rule(self, reading: Reading) -> str | None:
         has_items = bool(reading.refers.items or reading.refers.wrong or reading.asks.like)
         for rule in _rules():
-            if _matches(rule, reading, has_items, bool(self._toolbox.state.shown)):
+            if _matches(rule, reading, has_items, self._toolbox.state.spoken_of is not None):
                 return str(rule["action"])
         limits = reading.asks.rules or reading.asks.lifted
         if limits and not reading.asks.wishes and not has_items:
@@ -163,16 +185,21 @@ class Chooser:
         return None
 
     def _by_examples(self, reading: Reading) -> Choice:
-        votes, neighbours, similarity = self._bank.vote(reading.plain)
+        votes, neighbours, similarity = self._bank.vote(reading.refers.plain)
+        if reading.topic:
+            # Votes on interests come from the message without the interest's own words, all others do not.
+            topical, _, _ = self._bank.vote(reading.topic)
+            places = [ACTIONS.index(action) for action in _ABOUT_INTERESTS]
+            votes[places] = topical[places]
         votes = votes * self._priors(reading)
         votes /= max(float(votes.sum()), 1e-12)
         decider: Decider = "examples"
         if self._model is not None and (votes.max() < SURE or similarity < _UNLIKE_ALL):
-            votes, decider = self._with_model(votes, neighbours, reading), "model"
+            votes, decider = self._with_model(self._model, votes, neighbours, reading), "model"
         best = int(votes.argmax())
         return self._choice(ACTIONS[best], decider, float(votes[best]), reading)
 
-    def _priors(self, reading: Reading) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def _priors(self, reading: Reading) -> Shares:
         """How far what code found speaks for or against each action."""
         shown = bool(self._toolbox.state.shown)
         refers, asks = reading.refers, reading.asks
@@ -181,7 +208,7 @@ class Chooser:
         for action in _ABOUT_ITEMS:
             weights[action] = 1.0 if strong or refers.vague or asks.like else 0.3 if shown else 0.0
         for action in _ABOUT_INTERESTS:
-            weights[action] = 2.0 if reading.interest else 0.1
+            weights[action] = 0.5 if reading.interest else 0.1
         if strong:
             for action in ("recommend", "search", "other", "narrow", "report", "chat", "refuse", "undo"):
                 weights[action] = 0.2
@@ -193,11 +220,8 @@ class Chooser:
         return np.array([weights[action] for action in ACTIONS])
 
     def _with_model(
-        self,
-        votes: "np.ndarray[tuple[int], np.dtype[np.float64]]",
-        neighbours: Sequence[Example],
-        reading: Reading,
-    ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        self, model: LanguageModel, votes: Shares, neighbours: Sequence[Example], reading: Reading
+    ) -> Shares:
         """The votes times the model's likelihood of each action's name; the votes alone if it fails."""
         allowed = [at for at, vote in enumerate(votes) if vote > 0 or self._is_possible(ACTIONS[at])]
         space = " " if self._language == "en" else ""
@@ -206,11 +230,10 @@ class Chooser:
             self._language,
             owner=self._toolbox.user,
             examples=[{"say": one.say, "action": one.action} for one in reversed(neighbours[:_EXAMPLES])],
-            message=clean(reading.plain, 200),
+            message=clean(reading.refers.plain, 200),
         )
         try:
-            assert self._model is not None
-            scored, _ = self._model.score(prompt, [space + ACTIONS[at] for at in allowed], limits=_LIMITS)
+            scored, _ = model.score(prompt, [space + ACTIONS[at] for at in allowed], limits=_LIMITS)
         except ModelError:
             return votes
         logs = np.full(len(ACTIONS), -math.inf)
@@ -227,7 +250,8 @@ class Chooser:
     def _choice(self, action: str, by: Decider, probability: float, reading: Reading) -> Choice:
         """The call of an action, with arguments that exist; or the question that is still open."""
         if action in ("chat", "refuse"):
-            return Choice(action, by, probability, reply=_small_talk(action, reading))
+            reply = _small_talk(action, reading, can_write=self._model is not None)
+            return Choice(action, by, probability, reply=reply)
         if action in _ABOUT_ITEMS:
             return self._about_items(action, by, probability, reading)
         if action in _ABOUT_INTERESTS:
@@ -304,33 +328,30 @@ def _rules() -> list[dict[str, Any]]:  # Any: patterns and words
     ]
 
 
-def _matches(rule: Mapping[str, Any], reading: Reading, has_items: bool, has_list: bool) -> bool:
+def _matches(rule: Mapping[str, Any], reading: Reading, has_items: bool, spoken_of: bool) -> bool:
     needs = rule.get("needs", "")
     met = {
         "": True,
+        "whole": True,
+        "spoken": spoken_of and not reading.refers.items,
         "items": has_items,
         "two": len(reading.refers.items) > 1,
         "interest": reading.interest is not None,
-        "whole": True,
-        "list": has_list,
     }[needs]
     if not met:
         return False
-    if needs == "whole":
-        return rule["pattern"].fullmatch(reading.text.strip(" 。.!！?？~～,，")) is not None
+    if needs in ("whole", "spoken"):
+        return rule["pattern"].fullmatch(reading.text.strip(_ENDS)) is not None
     return bool(rule["pattern"].search(reading.text)) and not rule["without"].search(reading.text)
 
 
-def _interest(text: str, profile: Profile | None, language: Language) -> tuple[str | None, str]:
-    """The interest that a text names, and the text with its name replaced by "this topic"."""
+def _interest(text: str, profile: Profile | None) -> tuple[str | None, str]:
+    """The interest that a text names by keyword or theme, and the name as it stands there."""
     for one in profile.interests if profile else ():
-        for name in (one.keyword, one.theme):
-            folded = fold(name)
-            at = text.find(folded)
-            if len(folded) > 1 and at >= 0:
-                topic = "这个话题" if language == "zh" else "this topic"
-                return one.keyword, text[:at] + topic + text[at + len(folded) :]
-    return None, text
+        for name in (fold(one.keyword), fold(one.theme)):
+            if len(name) > 1 and name in text:
+                return one.keyword, name
+    return None, ""
 
 
 def _format(text: str) -> str:
@@ -340,19 +361,26 @@ def _format(text: str) -> str:
 
 
 _SMALL_TALK = {
-    "about_me": "你是谁|您是谁|你叫|你会|你能|你是|怎么用|帮助|who are you|your name|what can you|how does this|help",
+    "about_me": (
+        "(?:你|您)是谁|你叫|(?:你|您)(?:会|能)|你是什么|怎么用|帮助"
+        "|who are you|your name|what can you|how does this|help"
+    ),
     "thanks": "谢|辛苦|thank|cheers",
     "goodbye": "再见|拜拜|晚安|bye|good night|see you",
-    "hi": "你好|您好|嗨|哈喽|在吗|早|晚上好|hello|(?<![a-z])hi(?![a-z])|hey|good (?:morning|evening|afternoon|day)",
-    "ok": "好|嗯|哦|行|明白|知道|ok|great|cool|got it|alright|yes|no",
+    "hi": (
+        "(?:你|您)好|嗨|哈喽|在吗|早上好|早安|晚上好"
+        "|hello|(?<![a-z])hi(?![a-z])|hey|good (?:morning|evening|afternoon|day)"
+    ),
+    "ok": "^(?:好的?|嗯+|哦+|行|明白了?|知道了?|ok(?:ay)?|great|cool|got it|alright|yes|no)$",
 }
 
 
-def _small_talk(action: str, reading: Reading) -> str:
-    """Which of our own sentences answers a greeting or a refusal."""
+def _small_talk(action: str, reading: Reading, *, can_write: bool) -> str:
+    """Which of our own sentences answers; "small_talk" leaves it to the model."""
     if action == "refuse":
         return "refuse"
-    return next((key for key, pattern in _SMALL_TALK.items() if re.search(pattern, reading.text)), "hi")
+    found = next((key for key, pattern in _SMALL_TALK.items() if re.search(pattern, reading.text)), None)
+    return found or ("small_talk" if can_write else "unclear")
 
 
 __all__ = ["ACTIONS", "Bank", "Choice", "Chooser", "Example", "Reading", "load_examples"]

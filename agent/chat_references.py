@@ -25,14 +25,21 @@ _EN_THING = (
 _EN_COUNTS = "two|three|four|five|2|3|4|5"
 _ORDINALS = "|".join(_EN_ORDINALS)
 
+_AFTER_FEW = r"(?! ?(?:days?|weeks?|months?|years?|hours?|minutes?))(?![a-z0-9])"
+_NO_TIME = r"(?! (?:[a-z0-9]+ )?(?:days?|weeks?|months?|years?|time|few))"
+_NO_UNIT = r"(?![0-9.,%a-z]|\s?[元块分小天年月岁折页万千百]|\s?(?:dollars|minutes|hours|days|more|other|new))"
+_NO_COUNT = r"(?<![0-9.,a-z$¥€£])(?<!give me )(?<!show me )(?<!top )(?<!first )"
+
 _FIRST_FEW = re.compile(
-    rf"(?<![a-z])(?:the )?(?P<edge>first|last|top) (?P<en>{_EN_COUNTS})(?: of (?:them|these))?(?: (?:{_EN_THING}))?"
-    rf"(?! ?(?:days?|weeks?|months?|years?|hours?|minutes?))(?![a-z0-9])"
+    rf"(?<![a-z])(?:the )?(?P<edge>first|last|top) (?P<en>{_EN_COUNTS})"
+    rf"(?: of (?:them|these))?(?: (?:{_EN_THING}))?{_AFTER_FEW}"
     rf"|(?P<zhedge>前|后|最后)(?:面)?(?P<zh>[两二三四五2345])(?={_ZH_UNIT})(?!个?小时){_ZH_UNIT}"
 )
 _FROM_END = re.compile(
-    rf"倒数第(?P<n>{_ZH_NUMBER}){_ZH_UNIT}?|(?P<last>最后(?:面)?(?:的)?(?:那)?一?{_ZH_UNIT}|末尾那?{_ZH_UNIT})"
-    rf"|(?<![a-z])(?P<lasten>(?:the )?(?:very )?last (?:{_EN_THING})|the (?:very )?last(?! (?:[a-z0-9]+ )?(?:days?|weeks?|months?|years?|time|few))|last one)(?![a-z])"
+    rf"倒数第(?P<n>{_ZH_NUMBER}){_ZH_UNIT}?"
+    rf"|(?P<last>最后(?:面)?(?:的)?(?:那)?一?{_ZH_UNIT}|末尾那?{_ZH_UNIT})"
+    rf"|(?<![a-z])(?P<lasten>(?:the )?(?:very )?last (?:{_EN_THING})|the (?:very )?last{_NO_TIME}|last one)"
+    r"(?![a-z])"
     r"|(?<![a-z])(?P<butone>(?:the )?second to last(?: one)?)(?![a-z])"
 )
 _NTH = re.compile(
@@ -42,18 +49,25 @@ _NTH = re.compile(
     r"|#\s?(?P<hash>[0-9]{1,3})"
     r"|(?<![a-z])(?:number|item) (?P<word>one|two|three|four|five|six|seven|eight|nine|ten)(?![a-z])"
 )
-_BARE = re.compile(
-    r"(?<![0-9.,a-z$¥€£])(?<!give me )(?<!show me )(?<!top )(?<!first )(?P<n>[0-9]{1,2})(?![0-9.,%a-z]|\s?[元块分小天年月岁折页万千百]|\s?(?:dollars|minutes|hours|days|more|other|new))"
-)
+_BARE = re.compile(rf"{_NO_COUNT}(?P<n>[0-9]{{1,2}}){_NO_UNIT}")
 _ALL = re.compile(
     r"(?:这|那)(?:几|些|两|三|俩)(?:个|部|本|条|篇|款|件|位)?|它们|他们|她们|全部|所有的?|都"
-    r"|(?<![a-z])(?:all (?:of (?:them|these|those))?|these(?: two| three)?|those(?: two)?|them all|both(?: of them)?|everything)(?![a-z])"
+    r"|(?<![a-z])(?:all (?:of (?:them|these|those))?|these(?: two| three)?|those(?: two)?|them all"
+    r"|both(?: of them)?|everything)(?![a-z])"
 )
 _IT = re.compile(
-    rf"(?:刚才|刚刚|上面|刚)?(?:的)?(?:这|那){_ZH_UNIT}(?:人|片子|片|剧|书|东西|文章)?|(?:这|那)(?:本书|部电影|人|片子)|它|他(?!们)|她(?!们)|这样的?|这种|这类|此(?:人|书|片)"
-    rf"|(?<![a-z])(?:it|its|him|her|(?:this|that)(?: (?:{_EN_THING}))?|the same)(?![a-z])(?!'s (?:all|enough|great|fine|ok))"
+    rf"(?:刚才|刚刚|上面|刚)?(?:的)?(?:这|那){_ZH_UNIT}(?:人|片子|片|剧|书|东西|文章)?"
+    r"|(?:这|那)(?:本书|部电影|人|片子)|它(?!们)|(?<![其吉维])他(?![们人乡])|她(?!们)"
+    r"|这样的?|这种|这类|此(?:人|书|片)"
+    rf"|(?<![a-z])(?:it|its|him|her|(?:this|that)(?: (?:{_EN_THING}))?|the same)(?![a-z])"
+    r"(?!'s (?:all|enough|great|fine|ok))"
 )
 _HEAD = re.compile(r"[:：,，\-–—|(（?？!！]")
+_THE_X_ONE = re.compile(r"(?<![a-z])the ([a-z-]{3,20}) (?:one|film|movie|book|article|post)(?![a-z])")
+_ABOUT_X = re.compile(
+    r"(?:讲|关于|有|叫|写)([\u4e00-\u9fff]{1,6}?)的?那[个部本条篇位]"
+    r"|那[个部本条篇位](?:讲|关于|写)([\u4e00-\u9fff]{1,6})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +142,7 @@ class _Finder:
             self._place(match, int(match["n"]))
 
     def pointed(self, last: str | None) -> None:
-        """ "these" are all that is shown; "it" is what was spoken of last, or the only one shown."""
+        """What "these" (all that is shown) and "it" (spoken of last, or the only one shown) stand for."""
         match = _ALL.search(self.text)
         if match and self.shown:
             for item in self.shown:
@@ -145,19 +159,11 @@ class _Finder:
                 self.found.append((*match.span(), target))
 
     def described(self) -> None:
-        """ "the robot one", 那部讲狼的: a word that only one shown item has in its title or tags."""
-        words = re.findall(
-            r"(?<![a-z])the ([a-z-]{3,20}) (?:one|film|movie|book|article|post)(?![a-z])", self.text
-        )
-        words += re.findall(
-            r"(?:讲|关于|有|叫|写)([\u4e00-\u9fff]{1,6}?)的?那[个部本条篇位]|那[个部本条篇位](?:讲|关于|写)([\u4e00-\u9fff]{1,6})",
-            self.text,
-        )
-        for one in words:
-            word = one if isinstance(one, str) else next((part for part in one if part), "")
-            having = [
-                item for item in self.shown if word and word in fold(f"{item.title} {' '.join(item.tags)}")
-            ]
+        """A word that only one shown item has in its title or tags: "the robot one", 讲狼的那部."""
+        words = [match[1] for match in _THE_X_ONE.finditer(self.text)]
+        words += [match[1] or match[2] for match in _ABOUT_X.finditer(self.text)]
+        for word in words:
+            having = [item for item in self.shown if word in fold(f"{item.title} {' '.join(item.tags)}")]
             at = self.text.find(word)
             if len(having) == 1:
                 self._add(at, at + len(word), having[0].id)

@@ -129,7 +129,8 @@ class Vocabulary:
         if quoted:
             return True
         long_enough = len(surface) >= _MIN_TITLE or (not surface.isascii() and len(surface) >= 3)
-        return long_enough and surface not in self.words
+        topics = {"tags", "genre", "category", "section"}
+        return long_enough and not any(name in topics for name, _ in self.words.get(surface, ()))
 
 
 def _fields(item: Item) -> Iterator[tuple[str, str | float]]:

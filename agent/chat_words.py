@@ -36,7 +36,7 @@ class Words:
         return shown if shown.startswith("《") else self.say("quote", title=shown)
 
     def listed(self, parts: Sequence[str]) -> str:
-        """ "a, b and c"."""
+        """The parts as one enumeration: "a, b and c"."""
         head, last = list(parts[:-1]), parts[-1] if parts else ""
         return str(self._table["joined"]).join(head) + (str(self._table["and"]) if head else "") + last
 

@@ -22,7 +22,7 @@ Kind = Literal["markup", "title", "name", "number", "word", "action", "relation"
 _MOST_TITLES = 0x80
 _MOST_TEXT = 10_000
 _HELD_QUOTE = chr(FIRST_TITLE + 0xFF)
-_QUOTED = re.compile("《([^《》]{1,200})》|“([^“”]{1,200})”|「([^「」]{1,200})」|\"([^\"]{1,200})\"")
+_QUOTED = re.compile('《([^《》]{1,200})》|“([^“”]{1,200})”|「([^「」]{1,200})」|"([^"]{1,200})"')
 _MARKUP = re.compile(r"<\||\|>|https?:|www\.|[<>{}\[\]`|#*_\\]")
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _CAPITALS = re.compile(r"[A-Z][\w']*(?: [A-Z][\w']*)+")
@@ -32,7 +32,16 @@ _ONE_OF = frozenset(
     "star stars dollar dollars percent year years month months week weeks season seasons hour hours "
     "% $ 月 日 号 元 块 折 星 集 季 成 倍 年 周 分 岁 级 万".split()
 )  # fmt: skip
-_SAME_UNIT = {"percent": "%", "per": "%", "stars": "star", "星": "star", "分": "star", "位": "个", "名": "个", "块": "元"}
+_SAME_UNIT = {
+    "percent": "%",
+    "per": "%",
+    "stars": "star",
+    "星": "star",
+    "分": "star",
+    "位": "个",
+    "名": "个",
+    "块": "元",
+}
 _MONEY = frozenset(("$", "元", "dollar", "dollars", "usd", "yuan", "rmb"))
 
 
@@ -115,7 +124,7 @@ def fold(text: str) -> str:
 
 def bare(title: str) -> str:
     """A title to compare by: folded, and without the quotation marks around it."""
-    return fold(title).strip(" 《》“”\"「」")
+    return fold(title).strip(' 《》“”"「」')
 
 
 def _folded(char: str) -> str:
@@ -209,7 +218,12 @@ def _is_attribute(number: Numeral, facts: Facts, language: Language) -> bool:
     names = vocabulary(language).attributes
     for name, value in facts.attributes:
         units = names.get(name)
-        counted = units is None or not number.unit or number.unit in units or (name == "price" and number.unit in _MONEY)
+        counted = (
+            units is None
+            or not number.unit
+            or number.unit in units
+            or (name == "price" and number.unit in _MONEY)
+        )
         if counted and any(known.value == number.value for known in numerals(value)):
             return True
     stars = _SAME_UNIT.get(number.unit, number.unit) == "star"
@@ -248,7 +262,9 @@ def _is_name(sentence: str, at: int) -> bool:
     return sentence[at].isupper() and bool(before) and before[-1] not in ".!?:"
 
 
-def _claiming(run: re.Match[str], facts: Facts, claims: frozenset[str], plain: frozenset[str]) -> Iterator[Problem]:
+def _claiming(
+    run: re.Match[str], facts: Facts, claims: frozenset[str], plain: frozenset[str]
+) -> Iterator[Problem]:
     """Chinese words that are made of plain ones and yet claim something, unless the facts have them."""
     for claim in claims:
         at = run[0].find(claim)
@@ -266,10 +282,14 @@ def _in_longer(text: str, at: int, claim: str, plain: frozenset[str]) -> bool:
 
 
 def _false_relations(held: str, facts: Facts, language: Language) -> Iterator[Problem]:
-    """"The same director" and the like, where no cited thing has the same."""
+    """ "The same director" and the like, where no cited thing has the same."""
     for name, words in vocabulary(language).relations.items():
         choice = "|".join(map(re.escape, words))
-        pattern = rf"\bsame (?:\w+ )?(?:{choice})\b" if language == "en" else rf"(?:同一|同|相同的?)[位个家名]?(?:{choice})"
+        pattern = (
+            rf"\bsame (?:\w+ )?(?:{choice})\b"
+            if language == "en"
+            else rf"(?:同一|同|相同的?)[位个家名]?(?:{choice})"
+        )
         match = re.search(pattern, held)
         if match and name not in facts.shared:
             yield Problem("relation", match[0], match.start())

@@ -70,7 +70,10 @@ _PATTERNS: dict[Language, list[tuple[Verb, re.Pattern[str]]]] = {
 # What the user did is told from a "you" to the clause of which the pick is the subject.
 _SCOPE: dict[Language, re.Pattern[str]] = {
     "en": re.compile(rf"\byou\b.*?(?=[,;:.]\s*(?:and |so |but )?[\"“'‘]?{_ITEM}|\.\s|$)", re.DOTALL),
-    "zh": re.compile(rf"[你您].*?(?=[,;:。][《“]?{_ITEM}|。|$)", re.DOTALL),
+    "zh": re.compile(
+        rf"(?:(?<=因为)|(?<![带让教帮给为陪使供助对与和跟离]))[你您].*?(?=[,;:。][《“]?{_ITEM}|。|$)",
+        re.DOTALL,
+    ),
 }
 _CLAUSE: dict[Language, re.Pattern[str]] = {"en": re.compile(r"[,;.:]"), "zh": re.compile("[，；。：,;]")}
 _STARS = frozenset(("star", "stars", "星", "分"))

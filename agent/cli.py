@@ -1,8 +1,9 @@
 """The command `tanqu`: it parses, calls, and prints. Results go to stdout, everything else to stderr."""
 
+import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..models.errors import InputError, TanquError
-from . import console
+from . import console, profile_command
 from .console import say
 
 app = typer.Typer(
@@ -71,14 +72,16 @@ def _settings(context: typer.Context) -> "Any":  # Settings, whose import is put
 
 
 @contextmanager
-def opened(context: typer.Context, *, with_model: bool) -> Iterator["Any"]:  # Recommender, as above
+def opened(
+    context: typer.Context, *, with_model: bool, **how: "Any"
+) -> Iterator["Any"]:  # yields a Recommender, as above; `how` goes to its `open`
     """The recommender of the home that was chosen, with the model if it is there and wanted."""
     from .recommender import Recommender
 
     settings = _settings(context)
     model = _model(settings.model, explicit=context.obj.model is not None) if with_model else None
     try:
-        with Recommender.open(model=model, settings=settings) as recommender:
+        with Recommender.open(model=model, settings=settings, **how) as recommender:
             yield recommender
     finally:
         if model is not None:
@@ -117,11 +120,13 @@ def index(
         msg = "name a file of items, or say --rebuild"
         raise InputError(msg)
     loaded = read_items(file, strict) if file else None
-    with opened(context, with_model=False) as recommender, console.counting("indexing") as count:
-        if rebuild:
-            recommender.catalogue.rebuild(count)
+    with (
+        console.counting("indexing") as count,
+        opened(context, with_model=False, rebuild=rebuild, progress=count) as recommender,
+    ):
         result = recommender.add_items(loaded.records, count) if loaded else None
         size = len(recommender.catalogue)
+    _keep_scenario(context)
     _tell_problems(loaded)
     added, changed, unchanged = (result.added, result.changed, result.unchanged) if result else (0, 0, 0)
     _print(
@@ -162,15 +167,7 @@ def ingest(
     )  # fmt: skip
 
 
-@app.command()
-def profile(context: typer.Context, user: User, as_json: Json = False) -> None:
-    """Show a user's interests and what they rest on."""
-    with opened(context, with_model=True) as recommender:
-        found = recommender.profile(user)
-        if as_json:
-            typer.echo(found.model_dump_json(indent=2))
-        else:
-            console.show_profile(found, recommender.event_titles(user))
+profile_command.register(app, opened)
 
 
 @app.command()
@@ -195,20 +192,40 @@ def recommend(
 @app.command()
 def report(
     context: typer.Context,
-    user: User,
-    output: Annotated[Path, typer.Option("-o", "--output", help="report.html, report.md or run.json")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A file, or with --all a folder.")],
+    user: Annotated[str | None, typer.Argument(help="The user's id.")] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="A page for every user, and an index.")] = False,
     n: Annotated[int, typer.Option("-n", help="How many, 1 to 100.")] = 5,
     request: Annotated[str, typer.Option(help="What they ask for, in words.")] = "",
 ) -> None:
-    """Recommend, and write the whole run as a page, Markdown or JSON."""
-    from .report import write_report
+    """Recommend, and write the whole run as a page, Markdown or JSON (report.html, report.md, run.json)."""
+    from .report import write_index, write_report
 
-    if output.suffix.lower() not in (".html", ".md", ".json"):
+    if everyone == (user is not None):
+        msg = "name one user, or say --all"
+        raise InputError(msg)
+    if user is not None and output.suffix.lower() not in (".html", ".md", ".json"):
         msg = f"no report is called {output.name!r}: end the name in .html, .md or .json"
         raise InputError(msg)
     with opened(context, with_model=True) as recommender:
-        run = recommender.recommend(user, n=n, request=request)
-    typer.echo(write_report(run, output))
+        if user is not None:
+            typer.echo(write_report(recommender.recommend(user, n=n, request=request), output))
+            return
+        users = sorted(recommender.memory.users())
+        with console.counting("reports") as count:
+            runs = _each(users, lambda one: recommender.recommend(one, n=n, request=request), count)
+            language = recommender.settings.language
+            typer.echo(write_index(runs, output, "zh" if language == "zh" else "en"))
+
+
+def _each(
+    users: list[str], recommended: Callable[[str], Any], count: Callable[[int, int], None]
+) -> Iterator[Any]:
+    """A run per user (a Run, whose import is put off), with the count of those done."""
+    for done, one in enumerate(users):
+        count(done, len(users))
+        yield recommended(one)
+    count(len(users), len(users))
 
 
 @app.command()
@@ -267,16 +284,29 @@ def models_path(name: Annotated[str, typer.Argument(help="A listed name, a Hub i
     typer.echo(find(name))
 
 
+def _keep_scenario(context: typer.Context) -> None:
+    """Let a home remember the scenario it was indexed for, unless it has settings of its own."""
+    from .settings import SETTINGS_FILE
+
+    scenario = context.obj.scenario
+    if scenario is None:
+        return
+    path = _settings(context).home / SETTINGS_FILE
+    if not path.exists():
+        path.write_text(f'scenario = "{scenario}"\n', encoding="utf-8")
+        say(f"note: {path} now says that this home is of the scenario {scenario}")
+
+
 def _where(text: str) -> dict[str, object] | None:
     if not text:
         return None
     try:
         found = json.loads(text)
-    except json.JSONDecodeError as error:
-        msg = f'--where {text!r} is not JSON ({error}): write it as {{"price": {{"$lte": 50}}}}'
+    except (ValueError, RecursionError) as error:
+        msg = f'--where {text[:200]!r} is not JSON ({error}): write it as {{"price": {{"$lte": 50}}}}'
         raise InputError(msg) from error
     if not isinstance(found, dict):
-        msg = f'--where {text!r} is not a JSON object: write it as {{"price": {{"$lte": 50}}}}'
+        msg = f'--where {text[:200]!r} is not a JSON object: write it as {{"price": {{"$lte": 50}}}}'
         raise InputError(msg)
     return found
 
@@ -307,8 +337,11 @@ def _commands() -> None:
 
 def main() -> NoReturn:
     """Run a command; errors are one line on stderr and exit code 1, Ctrl-C is 130."""
-    _commands()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever the locale says, a title is not an error
+            stream.reconfigure(errors="backslashreplace")
     try:
+        _commands()
         app(standalone_mode=True)
     except TanquError as error:
         say(f"error: {error}")

@@ -1,5 +1,6 @@
 """How the command line shows things: results on stdout, everything else on stderr."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,20 +23,28 @@ _WORDS = {
         "rests": "Rests on", "picks": "For you", "because": "Interest", "none": "No interests yet.",
         "negative": "avoids", "recent": "recent", "lasting": "lasting", "model": "written by the model",
         "template": "written by a template", "empty": "Nothing passed.",
+        "muted": "muted", "pinned": "pinned", "owner": "named by you",
     },
     "zh": {
         "interests": "兴趣", "theme": "主题", "weight": "权重", "confidence": "把握",
         "rests": "依据", "picks": "为你推荐", "because": "兴趣", "none": "还没有兴趣。",
         "negative": "回避", "recent": "近期", "lasting": "长期", "model": "由模型写成",
         "template": "由模板写成", "empty": "没有符合条件的条目。",
+        "muted": "已静音", "pinned": "已置顶", "owner": "由你命名",
     },
 }  # fmt: skip
 _EVIDENCE_SHOWN = 3
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def say(text: str) -> None:
     """A line for the person at the terminal, not for a pipe."""
-    err.print(text, markup=False)
+    err.print(_visible(text), markup=False, emoji=False, soft_wrap=True)
+
+
+def _visible(text: str) -> str:
+    """Without what steers a terminal or turns its text around: an error may quote anything."""
+    return "".join(char if char == "\n" or not _STEERING.match(char) else "�" for char in text)
 
 
 def show_profile(profile: Profile, titles: dict[str, str]) -> None:
@@ -44,7 +53,8 @@ def show_profile(profile: Profile, titles: dict[str, str]) -> None:
     if not profile.interests:
         out.print(words["none"])
         return
-    table = Table(title=f"{words['interests']} · {profile.user}", title_justify="left", expand=False)
+    title = Text(f"{words['interests']} · {clean(profile.user)}")  # a str would be read as markup
+    table = Table(title=title, title_justify="left", expand=False)
     for name in ("interests", "theme"):
         table.add_column(words[name], overflow="fold")
     for name in ("weight", "confidence"):
@@ -54,7 +64,9 @@ def show_profile(profile: Profile, titles: dict[str, str]) -> None:
         about = [titles.get(event, event) for event in dict.fromkeys(one.evidence)]
         shown = list(dict.fromkeys(about))
         more = f" +{len(shown) - _EVIDENCE_SHOWN}" if len(shown) > _EVIDENCE_SHOWN else ""
-        sign = f"({words['negative']}) " if one.polarity == "negative" else ""
+        marks = [words["negative"]] if one.polarity == "negative" else []
+        marks += [words[mark] for mark in ("muted", "pinned") if getattr(one, mark)]
+        sign = f"({', '.join(marks)}) " if marks else ""
         table.add_row(
             Text(f"{sign}{one.keyword}"),
             Text(one.theme),
@@ -69,15 +81,14 @@ def show_profile(profile: Profile, titles: dict[str, str]) -> None:
 def show_picks(run: Run) -> None:
     """Recommendations, each with its interest and its reason."""
     words = _WORDS[run.profile.language]
-    out.print(
-        Text(f"\n{words['picks']} · {run.user}" + (f" · “{clean(run.request)}”" if run.request else ""))
-    )
+    asked = f" · “{clean(run.request)}”" if run.request else ""
+    out.print(Text(f"\n{words['picks']} · {clean(run.user)}{asked}"))
     if not run.recommendations:
         out.print(words["empty"])
     for pick in run.recommendations:
         head = Text(f"{pick.rank}. {clean(pick.item.title, 120)}", style="bold")
         year = pick.item.attributes.get("year")
-        head.append(f" ({year})" if year else "", style="not bold")
+        head.append(f" ({clean(str(year), 20)})" if year else "", style="not bold")
         head.append(f"  {words['because']}: {pick.interest}" if pick.interest else "", style="dim not bold")
         out.print(head)
         out.print(Padding(Text(pick.explanation.text), (0, 0, 0, 3)))

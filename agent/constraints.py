@@ -313,7 +313,8 @@ class _Reader:
 
     def rest(self) -> str:
         """What is left to be searched by meaning, in one line."""
-        return strip_fillers(_plain(self.text))
+        left = strip_fillers(_plain(self.text))
+        return "" if _is_generic(left) else left
 
 
 def _day(match: re.Match[str], newest: str) -> str | None:
@@ -332,6 +333,16 @@ def _order(before: str | None, after: str | None) -> Operator:
     if after:
         return "$lt" if re.match(table["earlier_after"], after) else "$gte"
     return "$eq"
+
+
+def _is_generic(text: str) -> bool:
+    """Whether words ask for nothing in particular: "今晚看什么好", "what should I read next"."""
+    generic = sayings()["generic"]
+    return bool(
+        re.fullmatch(
+            rf"(?:(?:{generic['zh']})|(?<![a-z'])(?:{generic['en']})(?![a-z'])|[\s?？。.!！,，])*", text
+        )
+    )
 
 
 def strip_fillers(text: str) -> str:

@@ -7,7 +7,7 @@ do not cover, the sentence ends before it, or is written once more, or else by a
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..models.errors import ModelError
@@ -16,31 +16,41 @@ from ..models.records import Explanation, Item, Language, Profile, Ranked, Scena
 from ..prompts import Prompts, clean
 from ..vectorstore.catalogue import Catalogue
 from .checker import Facts, problems
-from .history import History, line_of
+from .history import History
 from .ledger import Ledger
-from .told import Thing, lead, quoted, template
+from .told import Thing, lead, quoted, subject, template
 
 MAX_CITED = 2
 _CLOSE = 0.7  # a second thing is cited if it is this near to being as similar as the first
 _TEXT_SHOWN = 160
 _TOKENS = 56
 # Neither quotation marks nor anything that ends a sentence or could be markup; a number is checked.
-_EN = r"[^\n.!?0-9\"“”‘:;()<>|#*`{}\[\]_…]"
+_EN = r"(?:[^\n.!?0-9\"'“”‘’:;()<>|#*`{}\[\]_…]|[a-z]['’][a-z])"
 _ZH = r"[^\s。！？!?.0-9\"“”‘’《》:：；;（）()<>|#*`{}\[\]_…]"
-# A predicate, so that the title before it is the subject.
+# A predicate, so that the title before it is the subject; in English "is about" ends in a list of tags.
+_BEGIN_EN = (
+    "follows|tells|shows|explains|describes|looks|asks|takes|brings|holds|keeps|lets|gives|makes|has|comes|offers|"
+    "teaches|covers|records|reports|answers|goes|turns|leads|starts|begins|puts|finds|uses|helps|works|visits|"
+    "weighs|fits|packs|folds|carries|opens|collects|sets|traces|recounts|compares|talks|writes|posts|shares|does|"
+    "says|adds|cuts|grips|serves|plays|watches|grows|needs|reads|sees|runs|stays|draws|deals|builds|can|will|walks|"
+    "sells|tests|measures|tracks|photographs|films|cooks|weaves|blocks|pours|boils|grinds|lights|cleans|returns"
+)
 _BEGIN_ZH = (
-    "同样|也|讲|写|说|用|把|从|以|在|和|与|则|是|有|能|可以|适合|带|让|教|继续|延续|将|为|展示|展现|呈现|介绍|记录|聚焦|"
-    "围绕|关注|跟|跟着|跟随|走进|收录|解释|分享|描述|不|只|附|还|来自|属于|更|一样|正好|刚好|按|拍|看|帮|给"
+    "讲|写|说|用|把|从|以|在|和|与|是|有|能|可以|适合|带|让|教|将|为|展示|展现|呈现|介绍|记录|聚焦|围绕|关注|跟|走进|"
+    "收录|解释|分享|描述|只|附|来自|按|拍|看|帮|给|由|一|两|做|装|放|收|探讨|通过|发布|报道|采用|支持|配"
 )
 _ENDINGS: dict[Language, str] = {
-    "en": rf" [a-z](?:{_EN}|[0-9](?:[.,][0-9])?){{20,150}}\.",
-    "zh": rf"(?:{_BEGIN_ZH})(?: ?{_ZH}| ?[0-9](?:\.[0-9])?){{5,50}}。",
+    "en": rf" (?:{_BEGIN_EN}) (?:{_EN}|[0-9](?:[.,][0-9])?){{15,125}}\.",
+    "zh": rf"(?:{_BEGIN_ZH})(?: ?{_ZH}| ?[0-9](?:\.[0-9])?){{5,42}}。",
 }
-_LONGEST: dict[Language, int] = {"en": 150, "zh": 50}
+_LONGEST: dict[Language, int] = {"en": 128, "zh": 44}
 _SHORTEST: dict[Language, int] = {"en": 20, "zh": 7}
+_LISTED: dict[Language, str] = {"en": ", ", "zh": "、"}
 _STOP: dict[Language, str] = {"en": ".", "zh": "。"}
 _CLAUSE: dict[Language, re.Pattern[str]] = {
-    "en": re.compile(r", (?:and|but|so|while|which|where|as|with|just|making|offering|giving|helping|providing)\b"),
+    "en": re.compile(
+        r", (?:and|but|so|while|which|where|as|with|just|making|offering|giving|helping|providing)\b"
+    ),
     "zh": re.compile("，"),
 }
 
@@ -61,14 +71,14 @@ class Basis:
         return tuple(one for thing in self.things for one in thing.ids)
 
     @cached_property
-    def lead(self) -> str:
-        """How the sentence begins."""
-        return lead(self.request, self.things, self.item, self.language)
+    def subject(self) -> str:
+        """The pick as the sentence names it, with what the catalogue files it under together with a thing cited."""
+        return subject(self.item, self.things, self.language)
 
     @cached_property
-    def subject(self) -> str:
-        """The pick as the sentence names it."""
-        return quoted(self.item.title, self.item, self.language)
+    def lead(self) -> str:
+        """How the sentence begins."""
+        return lead(self.request, self.things, self.language) + self.subject
 
     @cached_property
     def template(self) -> str:
@@ -77,25 +87,33 @@ class Basis:
 
     @cached_property
     def facts(self) -> Facts:
-        """What a sentence may rest on."""
+        """Everything that a sentence about this pick may rest on."""
+        known = tuple(
+            text for thing in self.things for text in (thing.first.content, *_texts(thing.first.item))
+        )
+        return replace(self.given, texts=self.given.texts + known)
+
+    @cached_property
+    def given(self) -> Facts:
+        """What the model is given: the item alone, so that it cannot mix up the item and what is cited."""
         item = self.item
-        attributes = tuple((name, _plain(value)) for name, value in item.attributes.items())
         known = [thing.first.item for thing in self.things if thing.first.item]
         return Facts(
-            item=self.subject,
-            texts=(item.title, item.text, *item.tags, item.kind, self.request),
+            item=quoted(item.title, item, self.language),
+            texts=(*_texts(item), self.request),
             deeds=tuple(deed for thing in self.things for deed in thing.deeds(self.language)),
-            attributes=attributes,
+            attributes=tuple((name, _plain(value)) for name, value in item.attributes.items()),
             shared=frozenset(
-                name for name, value in item.attributes.items() for one in known if one.attributes.get(name) == value
+                name
+                for name, value in item.attributes.items()
+                for one in known
+                if one.attributes.get(name) == value
             ),
         )
 
-    @property
-    def shared(self) -> list[str]:
-        """The tags that the item has in common with a thing cited."""
-        known = {tag.casefold() for thing in self.things if thing.first.item for tag in thing.first.item.tags}
-        return [tag for tag in self.item.tags if tag.casefold() in known]
+
+def _texts(item: Item | None) -> tuple[str, ...]:
+    return (item.title, item.text, *item.tags, item.kind) if item else ()
 
 
 def _plain(value: object) -> str:
@@ -151,7 +169,9 @@ class Explainer:
         for pick, row in zip(picks, similarity.tolist(), strict=True):
             chosen = [Thing.of([history.entries[at] for at in things[one]]) for one in _strongest(row)]
             interest = _interest_of(chosen, profile) or pick.candidate.interest or ""
-            found.append(Basis(pick.candidate.item, interest, tuple(chosen), profile.language, clean(request, 80)))
+            found.append(
+                Basis(pick.candidate.item, interest, tuple(chosen), profile.language, clean(request, 80))
+            )
         return found
 
     def _by_model(
@@ -165,7 +185,11 @@ class Explainer:
         """Fill `texts` where the model wrote a sentence that the facts cover; two attempts."""
         language = profile.language
         for attempt in range(2):
-            left = [at for at, text in enumerate(texts) if text is None and (bases[at].things or bases[at].request)]
+            left = [
+                at
+                for at, text in enumerate(texts)
+                if text is None and (bases[at].things or bases[at].request)
+            ]
             if not left:
                 return
             prompts = [self._prompt(bases[at], profile, scenario) for at in left]
@@ -185,10 +209,8 @@ class Explainer:
             profile.language,
             owner=profile.user,
             scenario=scenario,
-            item=line_of(basis.item),
-            text=clean(basis.item.text, _TEXT_SHOWN),
-            shared=basis.shared,
-            request=basis.request,
+            title=clean(basis.item.title, 120),
+            text=clean(basis.item.text or _LISTED[basis.language].join(basis.item.tags), _TEXT_SHOWN),
             begun=basis.subject,
         )
 
@@ -196,16 +218,16 @@ class Explainer:
 def checked(ending: str, basis: Basis, ledger: Ledger) -> str | None:
     """The sentence with the model's ending, cut before what the facts do not cover; None if nothing is left."""
     language = basis.language
-    found = problems(basis.lead + ending, basis.facts, language)
+    found = problems(basis.lead + ending, basis.given, language)
     stop = found[0].at - len(basis.lead) if found else len(ending)
-    if not found and ending.endswith(_STOP[language]) and len(ending) <= _LONGEST[language]:
+    if not found and ending.endswith(_STOP[language]) and len(ending) < _LONGEST[language]:
         return basis.lead + ending
     if found:
         said = "; ".join(map(str, found[:3]))
         ledger.note(f"a reason for {clean(basis.item.title, 60)} was shortened or refused: {said}")
     for cut in reversed(list(_CLAUSE[language].finditer(ending, 0, max(0, stop)))):
         shorter = ending[: cut.start()] + _STOP[language]
-        if cut.start() >= _SHORTEST[language] and not problems(basis.lead + shorter, basis.facts, language):
+        if cut.start() >= _SHORTEST[language] and not problems(basis.lead + shorter, basis.given, language):
             return basis.lead + shorter
     return None
 

@@ -25,8 +25,9 @@ def line_of(item: Item) -> str:
 class Entry:
     """An event with what it was about.
 
-    `weight` is signed, decayed, and what other events about the same thing leave of it; `key` is equal for events about the same thing; `content` is what was
-    embedded, without the action. An event about an unknown item has no content and only counts as seen.
+    `weight` is signed, decayed, and what other events about the same thing leave of it; `key` is equal
+    for events about the same thing; `content` is what was embedded, without the action. An event about an
+    unknown item has no content and only counts as seen.
     """
 
     event: Event
@@ -113,6 +114,7 @@ def read_history(
         item = items.get(event.item) if event.item is not None else None
         content = item.content if item else (event.query or "").strip()
         entries.append(Entry(event, item, weight, content))
+    entries = _settled(entries)
     lines = [entry.line if entry.content else "" for entry in entries]
     words = catalogue.word_vectors(lines)
     return History(tuple(entries), _vectors(entries, catalogue), words, settings.scenario)

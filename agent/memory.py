@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from ..models.errors import CatalogueError, InputError, NotFoundError
 from ..models.records import MAX_ID, Event, Id, Profile, Record, Run, Time
 from ..vectorstore.database import METADATA, create_tables
+from .names import NAMES, NameRows
 
 EditKind = Literal["mute", "pin", "rename", "forget"]
 
@@ -136,6 +137,7 @@ class Memory:
         self._engine = engine
         self._sqlite = engine.dialect.name == "sqlite"
         create_tables(engine)
+        self.names = NameRows(engine)
         if self.meta(_CLOCK) is None:
             self._start_clock()
 
@@ -222,6 +224,26 @@ class Memory:
                 _advance(connection, 1)
                 removed += _remove_resting_on(connection, user, gone)
         # Even if nothing was there: an earlier attempt may have been cut off before the scrubbing.
+        return Forgotten(removed, self.scrub())
+
+    def redact(self, user: str, ids: Iterable[str], change: Callable[[Profile], Profile]) -> Forgotten:
+        """Take what was made of these events out of everything that is stored, and leave the events.
+
+        `change` is applied to every profile version; names, and the runs that cite one of the events, go.
+
+        Raises:
+            CatalogueError: the rows are changed, but another process keeps their bytes on the disk.
+        """
+        gone = set(ids)
+        with self._transaction() as connection:
+            _lock(connection)
+            rows = connection.execute(sa.select(PROFILES).where(PROFILES.c.user == user)).all()
+            for row in rows:
+                text = change(Profile.model_validate_json(row.json)).model_dump_json()
+                own = (PROFILES.c.user == user, PROFILES.c.version == row.version)
+                if text != row.json:
+                    connection.execute(sa.update(PROFILES).where(*own).values(json=text))
+            removed = _remove_runs(connection, user, gone) + _remove_names(connection, user)
         return Forgotten(removed, self.scrub())
 
     # Profiles
@@ -592,18 +614,29 @@ def _remove_resting_on(connection: Connection, user: str, ids: set[str]) -> int:
         for row in connection.execute(sa.select(PROFILES).where(PROFILES.c.user == user))
         if ids & _cited(Profile.model_validate_json(row.json))
     ]
+    removed = _remove_runs(connection, user, ids) + _remove_names(connection, user)
+    for chunk in _chunks(versions, _IDS_PER_QUERY):
+        chosen = sa.delete(PROFILES).where(PROFILES.c.user == user, PROFILES.c.version.in_(chunk))
+        removed += _rows(connection, chosen)
+    return removed
+
+
+def _remove_runs(connection: Connection, user: str, ids: set[str]) -> int:
+    """Remove the runs of a user that cite one of the events."""
     numbers = [
         row.id
         for row in connection.execute(sa.select(RUNS).where(RUNS.c.user == user))
         if ids & _cited_by_run(Run.model_validate_json(row.json))
     ]
-    removed = 0
-    for chunk in _chunks(versions, _IDS_PER_QUERY):
-        chosen = sa.delete(PROFILES).where(PROFILES.c.user == user, PROFILES.c.version.in_(chunk))
-        removed += _rows(connection, chosen)
-    for chunk in _chunks(numbers, _IDS_PER_QUERY):
-        removed += _rows(connection, sa.delete(RUNS).where(RUNS.c.id.in_(chunk)))
-    return removed
+    return sum(
+        _rows(connection, sa.delete(RUNS).where(RUNS.c.id.in_(chunk)))
+        for chunk in _chunks(numbers, _IDS_PER_QUERY)
+    )
+
+
+def _remove_names(connection: Connection, user: str) -> int:
+    """Remove the names of a user's groups: they were made from words that are to go."""
+    return _rows(connection, sa.delete(NAMES).where(NAMES.c.user == user))
 
 
 def _cited(profile: Profile) -> set[str]:

@@ -12,7 +12,12 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _SMALL = {word: value for value, word in enumerate(_TEENS.split())}
 _SMALL |= {word: 20 + 10 * at for at, word in enumerate(_TENS.split())}
 _LARGE = {"dozen": 12, "hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
-_DIGIT_ZH = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "俩": 2, "仨": 3}
+_DIGIT_ZH = {char: value for value, char in enumerate("零一二三四五六七八九")} | {
+    "〇": 0,
+    "两": 2,
+    "俩": 2,
+    "仨": 3,
+}
 _UNIT_ZH = {"十": 10, "百": 100, "千": 1_000, "万": 10_000, "亿": 100_000_000}
 
 _WORDS = "|".join(sorted({*_SMALL, *_LARGE}, key=len, reverse=True))
@@ -20,7 +25,7 @@ _DIGITS = r"\d+(?:[,.]\d+)*"
 _ENGLISH = re.compile(
     rf"(?<![\w.])(?:{_DIGITS}|(?:{_WORDS})\b)(?:(?:[\s-]+(?:and[\s-]+)?)(?:{_WORDS})\b)*", re.IGNORECASE
 )
-_CHINESE = re.compile(rf"(?:{_DIGITS}|[零〇一二两俩仨三四五六七八九十百千万亿])\s*[零〇一二两三四五六七八九十百千万亿]*")
+_CHINESE = re.compile(rf"{_DIGITS} ?[百千万亿]*|[零〇一二两俩仨三四五六七八九十百千万亿]+")
 _UNIT_AFTER = re.compile(r"[\s-]*(%|[A-Za-z]+|[\u4e00-\u9fff])")
 _MONEY = re.compile(r"[$¥￥€£]\s*$")
 

@@ -27,6 +27,16 @@ def engagement_of(memory: Memory, catalogue: Catalogue, home: Path, ledger: Ledg
     with ledger.stage("engagement"):
         histories = [items for _, items in memory.all_sequences()]
         built = Engagement.build(histories, catalogue.ids())
-        built.save(path)
-        memory.set_meta(_VERSION, state)
+        try:
+            built.save(path)
+        except OSError as error:
+            ledger.note(f"{path} cannot be written ({error.strerror}): it will be built again each time")
+        else:
+            memory.set_meta(_VERSION, state)
     return built
+
+
+def forget_engagement(memory: Memory, home: Path) -> None:
+    """Remove what was counted over all users; the next run counts those who are left."""
+    (home / _FILE).unlink(missing_ok=True)
+    memory.set_meta(_VERSION, "")

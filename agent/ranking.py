@@ -5,8 +5,9 @@ signals without it by more than its weight. It scores the best few only.
 """
 
 import math
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -35,6 +36,9 @@ SIGNALS = (
 )  # fmt: skip
 _OF_OTHERS = frozenset({"engagement", "co_engagement", "popularity"})
 _FEW_USERS = 20  # with so many users, what they do counts half
+_COMMON = 0.01  # a keyword in more items than this share of the catalogue ...
+_FEW_ITEMS = 10  # ... and in more than so many is too common to look for
+_NEAR = 0.04  # the squared similarity from which on something is of an interest at all
 _BEST = 3
 _RECENT_WORDS = 10
 _RECENT_ITEMS = 20
@@ -57,8 +61,13 @@ def load_weights(path: Path | None = None) -> RankingWeights:
     source = path or files(__package__ or "tanqu.agent") / "ranking.toml"
     try:
         found = RankingWeights.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
-        msg = f"the signal weights in {source} cannot be used: {error}"
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        msg = f"the signal weights in {source} cannot be used: {place}: {first['msg']}"
+        raise InputError(msg) from error
+    except (OSError, ValueError) as error:  # not there, not UTF-8, not TOML
+        msg = f"the signal weights in {source} cannot be read: {error}"
         raise InputError(msg) from error
     unknown = set(found.weights) - set(SIGNALS)
     if unknown:
@@ -84,20 +93,33 @@ class Query:
 
 
 def interest_score(
-    interests: Sequence[Interest], text: str, similarity: Sequence[float] | None = None
+    interests: Sequence[Interest],
+    text: str,
+    similarity: Sequence[float] | None = None,
+    common: Collection[str] = (),
 ) -> tuple[float, int | None]:
     """The largest weight x match over the interests, and which interest that was (None if nothing matches).
 
-    A keyword that the text contains is a match of 1, else the match is the similarity (0 to 1).
+    A keyword that the text contains as words is a match of 1, unless it is in `common`; else the match is
+    the similarity (0 to 1).
     """
     folded = text.casefold()
     best, which = 0.0, None
     for place, interest in enumerate(interests):
-        contained = interest.keyword.casefold() in folded
+        contained = interest.keyword not in common and _says(folded, interest.keyword.casefold())
         match = 1.0 if contained else max(0.0, similarity[place] if similarity is not None else 0.0)
         if interest.weight * match > best:
             best, which = interest.weight * match, place
     return best, which
+
+
+def _says(text: str, words: str) -> bool:
+    """Whether a text has these words; in the Latin script not as a part of longer ones (tea in team)."""
+    if words not in text:
+        return False
+    before = r"(?<![a-z0-9])" if re.match(r"[a-z0-9]", words) else ""
+    after = r"(?![a-z0-9])" if re.search(r"[a-z0-9]$", words) else ""
+    return re.search(f"{before}{re.escape(words)}{after}", text) is not None
 
 
 class Ranker:
@@ -157,11 +179,11 @@ class Ranker:
         vectors = self.catalogue.vectors([item.id for item in items])
         ids = [item.id for item in items]
         history = query.history
-        interest, matched = _interest_values(items, vectors, query, "positive")
+        interest, matched = interest_values(self.catalogue, items, vectors, query)
         recent = history.liked_items[-_RECENT_ITEMS:]
         found: dict[str, Values] = {
             "interest": interest,
-            "history": _best_matches(vectors, history),
+            "history": best_matches(vectors, history),
             "lexical": self._lexical(ids, history),
             "engagement": self._engagement.similar(recent, ids).astype(np.float64),
             "co_engagement": self._engagement.cooccurrence(recent, ids).astype(np.float64),
@@ -247,24 +269,35 @@ def _told(history: History) -> list[str]:
     return list(reversed(list(lines)[:_PROMPT_EVENTS]))
 
 
-def _interest_values(
-    items: Sequence[Item], vectors: Vectors, query: Query, polarity: str
+def interest_values(
+    catalogue: Catalogue, items: Sequence[Item], vectors: Vectors, query: Query
 ) -> tuple[Values, list[int | None]]:
-    """Weight times match of the best interest of a polarity, and its place in the profile."""
-    places = [at for at, one in enumerate(query.profile.interests) if one.polarity == polarity]
-    if not places:
+    """Weight times match of the positive interest that fits best, and its place in the profile.
+
+    The match is the squared similarity: what is twice as near counts for more than an interest of twice the
+    weight. A keyword that very many items contain ("game") says nothing and is not looked for. What is
+    nearest to a muted interest is said to be of that one.
+    """
+    interests = query.profile.positive
+    if not interests:
         return np.zeros(len(items)), [None] * len(items)
-    interests = [query.profile.interests[at] for at in places]
-    similarity = vectors @ interest_vectors(query.profile, query.history)[places].T
+    places = [at for at, one in enumerate(query.profile.interests) if one.polarity == "positive"]
+    similarity = np.maximum(0.0, vectors @ interest_vectors(query.profile, query.history)[places].T) ** 2
+    most = max(_FEW_ITEMS, _COMMON * len(catalogue))
+    common = {one.keyword for one in interests if catalogue.items_with(one.keyword) > most}
+    muted = [at for at, one in enumerate(interests) if one.muted]
     values, matched = [], []
     for item, row in zip(items, similarity.tolist(), strict=True):
-        value, which = interest_score(interests, item.content, row)
+        value, which = interest_score(interests, item.content, row, common)
+        nearest = int(np.argmax(row))
+        if nearest in muted and row[nearest] >= _NEAR:
+            which = nearest
         values.append(value)
         matched.append(None if which is None else places[which])
     return np.array(values), matched
 
 
-def _best_matches(vectors: Vectors, history: History) -> Values:
+def best_matches(vectors: Vectors, history: History) -> Values:
     """Mean of the three best similarities to what was taken well."""
     places = [at for at, entry in enumerate(history.entries) if entry.weight > 0 and entry.content]
     if not places:

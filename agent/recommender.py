@@ -5,23 +5,43 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from sqlalchemy import Engine
 
 from ..models.embedder import Embedder, SentenceEmbedder
 from ..models.errors import InputError, NotFoundError
 from ..models.llm import LanguageModel
-from ..models.records import Candidate, Event, Explanation, Item, Language, Profile, Ranked, Recommendation
+from ..models.records import (
+    MAX_ID,
+    Candidate,
+    Event,
+    Explanation,
+    Id,
+    Item,
+    Language,
+    Profile,
+    Ranked,
+    Recommendation,
+    Record,
+    Text,
+)
 from ..prompts import Prompts
 from ..vectorstore.catalogue import Catalogue, UpsertResult
 from ..vectorstore.database import open_database
 from ..vectorstore.engagement import Engagement
+from ..vectorstore.filters import compile_where
 from ..vectorstore.indexing import Progress
 from .candidates import Channels, everything
 from .explain import Explainer
 from .files import EventBuilder
 from .history import History, language_of, read_history
 from .ledger import Ledger
-from .memory import Memory, RecordResult
+from .memory import Edit, EditKind, Forgotten, Memory, RecordResult
 from .others import engagement_of
+from .owner import Owner
+from .ownership import Change, apply_edits, compare, forgotten_events, pinned_events, silenced, without
 from .priors import Priors
 from .profile import build_profile
 from .ranking import Query, Ranker, load_weights
@@ -29,7 +49,13 @@ from .run import Run
 from .selection import select
 from .settings import Settings, load_settings, newest
 
+if TYPE_CHECKING:
+    from langchain_core.retrievers import BaseRetriever
+    from langchain_core.tools import BaseTool
+
 MAX_PICKS = 100
+_TEXTS = 50  # so many say which language to answer in
+_NOW = datetime.max.replace(tzinfo=UTC)  # later than any event that says when
 Where = Mapping[str, object]
 
 
@@ -40,6 +66,15 @@ class Asked:
     n: int
     where: Where | None = None
     used: tuple[Item, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the memory has of a user: events, the changes they made, and the last profile."""
+
+    events: tuple[Event, ...]
+    edits: tuple[Edit, ...]
+    profile: Profile | None
 
 
 class Recommender:
@@ -55,8 +90,9 @@ class Recommender:
         priors: Priors,
         model: LanguageModel | None,
         settings: Settings,
+        database: Engine | None = None,
     ) -> None:
-        """Put the parts together; `open` does it for a home folder."""
+        """Put the parts together; `open` does it for a home folder. `close` disposes of `database`."""
         self.catalogue = catalogue
         self.memory = memory
         self.model = model
@@ -64,6 +100,8 @@ class Recommender:
         self.prompts = Prompts(settings.prompts)
         self._weights = load_weights(settings.signal_weights)
         self._priors = priors
+        self._database = database
+        self._owner = Owner(memory, model, settings.home)
 
     @classmethod
     def open(
@@ -73,19 +111,28 @@ class Recommender:
         model: LanguageModel | None = None,
         embedder: Embedder | None = None,
         settings: Settings | None = None,
+        rebuild: bool = False,
+        progress: Progress | None = None,
     ) -> "Recommender":
         """Open a home folder, made if it is not there.
 
         Without a model everything works, with plainer names and reasons, and every run says so;
-        `tanqu.models.open_model` gives one.
+        `tanqu.models.open_model` gives one. `rebuild` makes the vector index anew, which makes a home usable
+        that is damaged or of another embedder.
 
         Raises:
             CatalogueError: the folder cannot be used, or was made with another embedder.
         """
         chosen = settings or load_settings(home=home)
         engine = open_database(chosen.home)
-        catalogue = Catalogue.open(chosen.home, embedder or SentenceEmbedder(), engine)
-        return cls(catalogue, Memory(engine), Priors(engine), model, chosen)
+        try:
+            catalogue = Catalogue.open(
+                chosen.home, embedder or SentenceEmbedder(), engine, rebuild=rebuild, progress=progress
+            )
+            return cls(catalogue, Memory(engine), Priors(engine), model, chosen, engine)
+        except BaseException:
+            engine.dispose()
+            raise
 
     def add_items(self, items: Iterable[Item | Where], progress: Progress | None = None) -> UpsertResult:
         """Put items into the catalogue, or new versions of them; raises pydantic's ValidationError."""
@@ -99,12 +146,14 @@ class Recommender:
         """The user's interests as the events support them now.
 
         Raises:
+            InputError: `user` cannot be anybody's id.
             NotFoundError: no event of this user is known.
         """
+        user = _asker(user).user
         if not self.memory.has_user(user):
             raise NotFoundError(_unknown(user))
-        history = self._history(self.memory.events(user))
-        found = self._profile(user, history, "", Ledger(self.model), self.memory.profile(user))
+        known = self._known(user)
+        found = self._profile(user, self._history(known), "", Ledger(self.model), known)
         self._keep(found)
         return found
 
@@ -118,23 +167,29 @@ class Recommender:
             where: a filter on kind, tags and attributes, such as {"price": {"$lte": 50}}; it always holds.
 
         Raises:
-            InputError: `n` or `where` is wrong, or the catalogue is empty.
+            InputError: an argument cannot be used, or the catalogue is empty.
             NotFoundError: the user is unknown and nothing was asked for.
         """
         _check(n)
+        compile_where(where)  # a wrong filter is told before the model has worked
+        asker = _asker(user, request)
+        user, request = asker.user, asker.request
         if not len(self.catalogue):
             msg = f"the catalogue in {self.settings.home} is empty: add items with `tanqu index FILE`"
             raise InputError(msg)
-        if not request.strip() and not self.memory.has_user(user):
+        if not request and not self.memory.has_user(user):
             raise NotFoundError(_unknown(user))
         ledger = Ledger(self.model)
-        history = self._history(self.memory.events(user))
-        query = self._query(user, history, request, ledger, self.memory.profile(user))
+        known = self._known(user)
+        history = self._history(known)
+        query = self._query(user, history, request, ledger, known)
         self._keep(query.profile)
         engagement = engagement_of(self.memory, self.catalogue, self.settings.home, ledger)
         with ledger.stage("candidates"):
             channels = Channels(self.catalogue, engagement, query.history, query.profile, where)
-            found = channels.find(request, self.settings.n_candidates)
+            found = channels.find(request, max(self.settings.n_candidates, n), at_least=2 * n)
+        if not len(history) and not request:
+            ledger.note(_popular(engagement))
         ranker = Ranker(self.catalogue, engagement, self._weights, self._priors)
         run = self._finish(ranker, found, query, Asked(n, where, tuple(query.history.items)), ledger)
         self.memory.save_run(run)
@@ -149,28 +204,96 @@ class Recommender:
     ) -> Run:
         """Rank given items by given events, neither of them in any database; nothing is stored.
 
-        Events may name items among the candidates or carry words (`query`). `run.candidates` holds all
-        items in order; what was consumed comes back here too, since it was asked for.
+        Events may name items among the candidates or carry words (`query`); those without a time happened
+        now. `run.candidates` holds all items in order, of equal ids the last; what was consumed comes back
+        here too, since it was asked for.
+
+        Raises:
+            InputError: `n` or the user of the events cannot be used.
+            ValidationError: pydantic's, for an event or an item that is none.
         """
         _check(n)
-        events = _events(history)
+        events = sorted(_events(history), key=lambda event: event.time or _NOW)
         items = [Item.model_validate(item) for item in candidates]
+        asker = _asker(events[0].user if events else "guest", request)
         ledger = Ledger(self.model)
         with Catalogue.in_memory(items, self.catalogue.embedder) as catalogue:
             read = self._read(events, catalogue)
-            user = events[0].user if events else "guest"
-            query = self._query(user, read, request, ledger)
-            found = everything(catalogue, [item.id for item in items])
+            query = self._query(asker.user, read, asker.request, ledger)
+            found = everything(catalogue, catalogue.ids())
             ranker = Ranker(catalogue, Engagement.empty(), self._weights, self._priors)
             return self._finish(ranker, found, query, Asked(n), ledger)
 
     def event_titles(self, user: str) -> dict[str, str]:
         """What each of a user's events was about, by event id."""
-        return {one.id: one.text for one in self._history(self.memory.events(user)).shown()}
+        return {one.id: one.text for one in self._history(self._known(user)).shown()}
+
+    # --- for agents of one's own -----------------------------------------------------------------
+
+    def as_tools(self, user: str, language: Language | None = None) -> "list[BaseTool]":
+        """LangChain tools that recommend, search, refine, explain and remember for one user.
+
+        They return text, and plain data as the artifact. Imports LangChain.
+        """
+        from .chat import chat_language
+        from .chat_graph import as_tools
+
+        return as_tools(self, user, language or chat_language(self, user))
+
+    def as_retriever(self, user: str, k: int = 5, where: Where | None = None) -> "BaseRetriever":
+        """A LangChain retriever whose documents are the `k` best recommendations for a query."""
+        from .chat_graph import TanquRetriever
+
+        return TanquRetriever(recommender=self, user=user, k=k, where=dict(where) if where else None)
+
+    # --- what the owner of a profile may do ------------------------------------------------------
+
+    def mute(self, user: str, keyword: str) -> Profile:
+        """Keep an interest out of every list; raises NotFoundError if there is none of that name."""
+        return self._changed(user, "mute", keyword)
+
+    def pin(self, user: str, keyword: str) -> Profile:
+        """Keep an interest in the profile, with a weight that never falls below a floor."""
+        return self._changed(user, "pin", keyword)
+
+    def rename(self, user: str, keyword: str, new: str) -> Profile:
+        """Call an interest by another name; raises InputError if it is taken or empty."""
+        return self._changed(user, "rename", keyword, new)
+
+    def forget_interest(self, user: str, keyword: str) -> Profile:
+        """Have the events of an interest count no more, and its words out of caches and earlier versions.
+
+        Their items still count as used. `undo` makes them count again.
+        """
+        return self._changed(user, "forget", keyword)
+
+    def undo(self, user: str) -> Profile:
+        """Take back the last change; raises NotFoundError if there is none."""
+        self._owner.undo(user)
+        return self.profile(user)
+
+    def diff(self, user: str, before: datetime, after: datetime | None = None) -> tuple[Change, ...]:
+        """What changed in the profile between two moments (default: until now)."""
+        now = self.memory.profile(user) if after is None else self.memory.profile_at(user, after)
+        return compare(self.memory.profile_at(user, before), now)
+
+    def export_user(self, user: str) -> dict[str, object]:
+        """Everything of a user that cannot be computed again, as plain JSON values."""
+        return self.memory.export_user(user)
+
+    def import_user(self, data: object, *, replace: bool = False) -> str:
+        """Take in an export and return its user; raises InputError if it is none, or the user is known."""
+        return self.memory.import_user(data, replace=replace)
+
+    def forget_user(self, user: str) -> Forgotten:
+        """Remove everything of a user from every file, and every byte of it."""
+        return self._owner.forget(user)
 
     def close(self) -> None:
-        """Close the catalogue. The model stays open: it was not opened here."""
+        """Close the catalogue and the database. The model stays open: it was not opened here."""
         self.catalogue.close()
+        if self._database is not None:
+            self._database.dispose()
 
     def __enter__(self) -> "Recommender":
         """Itself."""
@@ -184,8 +307,17 @@ class Recommender:
 
     # --- the stages ------------------------------------------------------------------------------
 
-    def _history(self, events: Sequence[Event]) -> History:
-        return self._read(events, self.catalogue)
+    def _changed(self, user: str, kind: EditKind, keyword: str, new: str = "") -> Profile:
+        self._owner.change(self.profile(user), kind, keyword, new)
+        return self.profile(user)
+
+    def _known(self, user: str) -> Known:
+        return Known(
+            tuple(self.memory.events(user)), tuple(self.memory.edits(user)), self.memory.profile(user)
+        )
+
+    def _history(self, known: Known) -> History:
+        return without(self._read(known.events, self.catalogue), forgotten_events(known.edits))
 
     def _read(self, events: Sequence[Event], catalogue: Catalogue) -> History:
         ids = list(dict.fromkeys(event.item for event in events if event.item is not None))
@@ -198,25 +330,41 @@ class Recommender:
             self.memory.save_profile(profile)
 
     def _profile(
-        self, user: str, history: History, request: str, ledger: Ledger, known: Profile | None = None
+        self, user: str, history: History, request: str, ledger: Ledger, known: Known | None = None
     ) -> Profile:
-        unknown = sum(1 for entry in history.entries if not entry.content)
+        """The profile of a history; that of a user who is known, with the changes they made."""
+        unknown = sum(1 for entry in history.entries if entry.weight and not entry.content)
         if unknown:
             ledger.note(f"{unknown} events are about items that the catalogue does not have")
         language = self._language(history, request)
-        return build_profile(user, history, language, ledger, self.prompts, known)
+        if known is None:
+            return build_profile(user, history, language, ledger, self.prompts)
+        found = build_profile(
+            user,
+            history,
+            language,
+            ledger,
+            self.prompts,
+            known.profile,
+            names=self.memory.names,
+            kept=pinned_events(known.edits),
+        )
+        return apply_edits(found, known.edits)
 
     def _language(self, history: History, request: str) -> Language:
         if self.settings.language != "auto":
             return self.settings.language
-        return language_of([request] if request else [entry.content for entry in history.entries[-50:]])
+        texts = [request] if request else [entry.content for entry in history.entries[-_TEXTS:]]
+        if not any(texts):
+            texts = [item.title for item in self.catalogue.get(self.catalogue.ids()[:_TEXTS])]
+        return language_of(texts)
 
     def _query(
-        self, user: str, history: History, request: str, ledger: Ledger, known: Profile | None = None
+        self, user: str, history: History, request: str, ledger: Ledger, known: Known | None = None
     ) -> Query:
         profile = self._profile(user, history, request, ledger, known)
         moment = newest([entry.event for entry in history.entries])
-        return Query(history, profile, request, self.settings.scenario, moment)
+        return Query(silenced(history, profile), profile, request, self.settings.scenario, moment)
 
     def _finish(
         self, ranker: Ranker, found: Sequence[Candidate], query: Query, asked: Asked, ledger: Ledger
@@ -225,7 +373,11 @@ class Recommender:
         catalogue, history, profile = ranker.catalogue, query.history, query.profile
         ranked = ranker.rank(found, query, ledger, self.prompts, self.settings.model_scores)
         picks = select(ranked, profile, asked.used, asked.n)
-        _note_shortfall(asked.n, len(picks), query, ledger)
+        if len(picks) < asked.n:
+            ledger.note(
+                f"{asked.n} items were asked for and {len(picks)} passed: the others are seen, filtered, "
+                "or the same as one of these"
+            )
         explainer = Explainer(catalogue, self.prompts)
         reasons = explainer.explain(picks, profile, history, self.settings.scenario, ledger)
         return Run(
@@ -258,11 +410,10 @@ class Recommender:
         }
 
 
-def _note_shortfall(wanted: int, found: int, query: Query, ledger: Ledger) -> None:
-    if found < wanted:
-        ledger.note(f"{wanted} items were asked for and {found} passed: everything else is seen or filtered")
-    if not len(query.history) and not query.request:
-        ledger.note("no events and no request: these are the most popular items")
+def _popular(engagement: Engagement) -> str:
+    if engagement.known:
+        return "no events and no request: these are the most popular items"
+    return "no events, no request, and too few users to say what is popular: the order means nothing"
 
 
 def _picked(place: int, pick: Ranked, why: Explanation) -> Recommendation:
@@ -280,6 +431,22 @@ def _picked(place: int, pick: Ranked, why: Explanation) -> Recommendation:
 def _events(rows: Iterable[Event | Where]) -> list[Event]:
     build = EventBuilder()
     return [row if isinstance(row, Event) else build(dict(row)) for row in rows]
+
+
+class _Asker(Record):
+    user: Id
+    request: Text = ""
+
+
+def _asker(user: str, request: str = "") -> _Asker:
+    """Who asks for what, as it can be stored; raises InputError if it cannot be."""
+    try:
+        asker = _Asker(user=user, request=request)
+    except ValidationError as error:
+        shown = repr(str(user)[:100])
+        msg = f"the user id {shown} cannot be used: give 1 to {MAX_ID} characters that can be printed"
+        raise InputError(msg) from error
+    return asker.model_copy(update={"request": asker.request.strip()})
 
 
 def _check(n: int) -> None:

@@ -1,11 +1,14 @@
 """From a ranking to a list: no interest takes more than its share, nothing comes twice under two ids."""
 
 import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ..models.records import Item, Profile, Ranked
-from ..vectorstore.lexical import tokens
+
+_WORD = re.compile(r"[\w+#]+")  # C, C++ and C# are three things
 
 
 def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: int) -> list[Ranked]:
@@ -13,16 +16,17 @@ def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: 
 
     An interest of weight w gets at most ceil(n * w) places and never fewer than one (calibration to the
     profile, Steck 2018, in its simplest form); what was passed over fills places that stay empty. Items
-    that say the same as one already chosen are dropped.
+    that say the same as one already chosen are dropped, and so are those of a muted interest.
     """
     weights = {one.keyword: one.weight for one in profile.positive}
+    muted = {one.keyword for one in profile.positive if one.muted}
     seen = {_same(item) for item in used}
     taken: Counter[str] = Counter()
     chosen: list[Ranked] = []
     waiting: list[Ranked] = []
     for one in ranked:
         mark = _same(one.candidate.item)
-        if mark in seen:
+        if mark in seen or one.candidate.interest in muted:
             continue
         seen.add(mark)
         interest = one.candidate.interest
@@ -39,5 +43,6 @@ def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: 
 
 def _same(item: Item) -> tuple[str, ...]:
     """Equal for items that are one thing: kind, words of the title, and year."""
-    words = " ".join(tokens(item.title)) or item.title.casefold()
+    title = unicodedata.normalize("NFKC", item.title).casefold()
+    words = " ".join(_WORD.findall(title)) or title
     return (item.kind, words, str(item.attributes.get("year", "")))

@@ -9,7 +9,9 @@ from .checker import Deed
 from .history import Entry
 
 _TITLE_SHOWN = 80
-_IN_BRACKETS = frozenset({"book", "film", "movie", "series", "documentary", "short", "article", "album", "song"})
+_IN_BRACKETS = frozenset(
+    {"book", "film", "movie", "series", "documentary", "short", "article", "album", "song"}
+)
 _SEEN: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("film", "movie", "series", "documentary", "short", "video"), ("watched", "看过")),
     **dict.fromkeys(("article", "post"), ("read", "读过")),
@@ -92,15 +94,22 @@ def quoted(title: str, item: Item | None, language: Language) -> str:
 _INNER = str.maketrans({"“": "‘", "”": "’", '"': "'"})
 
 
-def lead(request: str, things: Sequence[Thing], item: Item, language: Language) -> str:
-    """The beginning of a sentence: what was asked for or done, and the item as the subject of what follows."""
-    clauses = _asked(request, language) + _deeds(things, language)
+def subject(item: Item, things: Sequence[Thing], language: Language) -> str:
+    """The item as the subject of a sentence, with the first tag that it has in common with one of the things."""
     name = quoted(item.title, item, language)
-    if not clauses:
+    known = {tag.casefold() for thing in things if thing.first.item for tag in thing.first.item.tags}
+    shared = next((clean(tag, 30) for tag in item.tags if tag.casefold() in known), "")
+    if not shared:
         return name
-    if language == "en":
-        return f"You {' and '.join(clauses)}, and {name}"
-    return f"你{'，也'.join(clauses)}，{name}"
+    return f"{name}, also filed under {shared}," if language == "en" else f"{name}同属{shared}，"
+
+
+def lead(request: str, things: Sequence[Thing], language: Language) -> str:
+    """The beginning of a sentence: what was asked for or done."""
+    clauses = _asked(request, language) + _deeds(things, language)
+    if not clauses:
+        return ""
+    return f"You {' and '.join(clauses)}, and " if language == "en" else f"你{'，也'.join(clauses)}，"
 
 
 def _asked(request: str, language: Language) -> list[str]:
@@ -123,16 +132,13 @@ def _deeds(things: Sequence[Thing], language: Language) -> list[str]:
 
 def template(request: str, things: Sequence[Thing], item: Item, interest: str, language: Language) -> str:
     """A plain sentence of facts, for where no model writes one."""
-    tags = [clean(tag, 30) for tag in item.tags[:2] if tag]
-    begun = lead(request, things, item, language)
+    begun = lead(request, things, language) + subject(item, things, language)
     named = clean(interest, 40)
     if language == "zh":
-        about = f"（{'、'.join(tags)}）" if tags else ""
-        fits = f"与你的兴趣“{named}”相符" if named else "符合你这次的要求" if request else "是大家常选的一项"
-        return f"{begun}{about}{fits}。"
-    about = f" ({', '.join(tags)})" if tags else ""
-    fits = f"fits your interest in {named}" if named else "matches that" if request else "is what many people choose"
-    return f"{begun}{about} {fits}."
+        fits = f"与你的兴趣“{named}”相符" if named else "符合你这次的要求" if request else "可以作为开始"
+        return f"{begun}{fits}。"
+    fits = f"fits your interest in {named}" if named else "matches it" if request else "is a place to start"
+    return f"{begun} {fits}."
 
 
-__all__ = ["Thing", "lead", "quoted", "template"]
+__all__ = ["Thing", "lead", "quoted", "subject", "template"]

@@ -15,13 +15,20 @@ from ..models.records import Language
 
 _LONGEST = 8
 _LATIN = re.compile(r"[a-z]+(?:'[a-z]+)?")
-_INFLECTIONS = ("'s", "'", "ings", "ing", "ies", "ied", "es", "ed", "s")
+_INFLECTIONS = ("ings", "ing", "ies", "ied", "es", "ed", "s")
 _DERIVATIONS = (
-    "ational", "ations", "ation", "ingly", "ically", "ical", "ious", "ments", "ment", "ness", "ings", "ing", "ions",
+    "ization", "isation", "ising", "izing", "ized", "ised", "ational", "ations", "ation", "ingly", "ically", "ical", "ious", "ments", "ment", "ness", "ings", "ing", "ions",
     "ion", "ians", "ian", "ists", "ist", "ics", "ers", "er", "ors", "or", "ies", "ied", "ily", "ives", "ive", "ful",
-    "less", "'s", "ly", "al", "es", "ed", "ic", "y", "s", "e",
+    "less", "ly", "al", "es", "ed", "ic", "y", "s", "e",
 )  # fmt: skip
-_IRREGULAR = {"children": "child", "women": "woman", "men": "man", "lives": "life", "knives": "knife", "feet": "foot"}
+_IRREGULAR = {
+    "children": "child",
+    "women": "woman",
+    "men": "man",
+    "lives": "life",
+    "knives": "knife",
+    "feet": "foot",
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ def root(word: str) -> str:
 
 
 def _without(word: str, endings: tuple[str, ...]) -> str:
+    word = word.removesuffix("'s").removesuffix("'")
     for ending in endings:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             word = word.removesuffix(ending)

@@ -1,6 +1,7 @@
 """The commands that stand on data sets: `demo`, `data`, `bench` and `evaluate`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,11 +26,12 @@ def mount(app: typer.Typer, settings_of: Callable[[typer.Context], Any], open_mo
         data: Annotated[
             str, typer.Option(help="movielens, or sample (hand-made: shop, video, news, social).")
         ] = "",
+        lang: Annotated[str | None, typer.Option(help="zh or en; may also stand before the command.")] = None,
     ) -> None:
         """Show everything on public data: fetch the model, index, profile, recommend, explain, report."""
         from .demo import run_demo
 
-        chosen = context.obj
+        chosen = replace(context.obj, lang=lang or context.obj.lang)
         run_demo(output, data or ("sample" if chosen.lang == "zh" else "movielens"), chosen, open_model)
 
     data_app = typer.Typer(help="Public data sets as files that `index` and `ingest` read.")

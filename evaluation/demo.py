@@ -32,7 +32,9 @@ def run_demo(output: Path, data: str, chosen: Any, open_model: Callable[..., Any
     if chosen.scenario is not None and chosen.scenario not in get_args(Scenario):
         msg = f"there is no scenario {chosen.scenario!r}: choose {', '.join(get_args(Scenario))}"
         raise InputError(msg)
-    settings = load_settings(model=chosen.model)
+    settings = load_settings(model=chosen.model, language=chosen.lang)
+    if chosen.home is not None:
+        say(f"note: --home {chosen.home} is not used: the demo keeps its data in {output}")
     if settings.model != "none":
         with _step("language model"), console.downloading() as bar:
             if not Path(settings.model).is_file():
@@ -46,7 +48,7 @@ def run_demo(output: Path, data: str, chosen: Any, open_model: Callable[..., Any
         if data == "movielens":
             _movielens(output / "movielens", model)
         else:
-            language: Language = "zh" if chosen.lang == "zh" else "en"
+            language: Language = "zh" if settings.language == "zh" else "en"
             for scenario in [chosen.scenario] if chosen.scenario else SCENARIOS:
                 _sample(output / f"{scenario}-{language}", scenario, language, model)
         say(f"\nthe demo took {time.perf_counter() - started:.1f} s after the model was loaded")

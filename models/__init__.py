@@ -5,6 +5,7 @@ from pathlib import Path
 import platformdirs
 
 from .engine import EngineSettings, LlamaModel
+from .prefix_cache import PrefixCache
 from .weights import DEFAULT, find
 
 
@@ -18,8 +19,20 @@ def open_model(
     Raises:
         WeightsError: it is not here (the message names the command that fetches it) or is damaged.
     """
-    folder = platformdirs.user_cache_path("tanqu") / "prefixes" if keep_prefixes else None
-    return LlamaModel(find(name), settings, folder)
+    return LlamaModel(find(name), settings, _prefixes() if keep_prefixes else None)
 
 
-__all__ = ["EngineSettings", "LlamaModel", "open_model"]
+def forget_prefixes(owner: str) -> None:
+    """Remove what any model kept on disk of a user's prompts; no model is needed.
+
+    Raises:
+        ModelError: a file cannot be removed.
+    """
+    PrefixCache("", 0, _prefixes(), 0).forget(owner)
+
+
+def _prefixes() -> Path:
+    return platformdirs.user_cache_path("tanqu") / "prefixes"
+
+
+__all__ = ["EngineSettings", "LlamaModel", "forget_prefixes", "open_model"]

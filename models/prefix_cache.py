@@ -53,7 +53,7 @@ class PrefixCache:
 
         A file that is damaged or foreign is removed.
         """
-        key = self._key(tokens, steps)
+        key = self._key(tokens, steps, owner)
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
@@ -67,7 +67,7 @@ class PrefixCache:
 
     def put(self, tokens: Sequence[int], steps: Sequence[int], owner: str, state: bytearray) -> None:
         """Keep the cells of these tokens, in memory and on disk."""
-        key = self._key(tokens, steps)
+        key = self._key(tokens, steps, owner)
         self._hold(key, Entry(owner, state))
         if self._folder:
             self._write(self._path(key, owner), key, state)
@@ -99,8 +99,8 @@ class PrefixCache:
             msg = f"what the model kept of this user cannot be removed ({error}): delete {folder}"
             raise ModelError(msg) from error
 
-    def _key(self, tokens: Sequence[int], steps: Sequence[int]) -> str:
-        digest = hashlib.sha256(f"{self._kind}|{list(steps)}|".encode())
+    def _key(self, tokens: Sequence[int], steps: Sequence[int], owner: str) -> str:
+        digest = hashlib.sha256(f"{self._kind}|{owner}|{list(steps)}|".encode(errors="replace"))
         digest.update(array("i", tokens).tobytes())
         return digest.hexdigest()
 
@@ -117,7 +117,7 @@ class PrefixCache:
 
     def _owner_folder(self, owner: str) -> Path:
         # The folder's name gives no name away: it is a hash.
-        name = hashlib.sha256(owner.encode()).hexdigest()[:16] if owner else SHARED
+        name = hashlib.sha256(owner.encode(errors="replace")).hexdigest()[:16] if owner else SHARED
         return (self._folder or Path()) / name
 
     def _path(self, key: str, owner: str) -> Path:

@@ -13,6 +13,7 @@ Scenario = Literal["shop", "video", "news", "social"]
 Polarity = Literal["positive", "negative"]
 Horizon = Literal["recent", "lasting"]
 WrittenBy = Literal["model", "template"]
+NamedBy = Literal["model", "template", "owner"]
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -129,7 +130,9 @@ class Interest(Record):
 
     `weight` is the share among the interests of its polarity (they sum to 1 per polarity).
     `confidence` is the model's own probability of `keyword`: the geometric mean over its tokens, each
-    renormalised over what the grammar allowed; 0 where no model named it (`named_by` is "template").
+    renormalised over what the grammar allowed; 0 where no model named it (`named_by` is "template"), 1
+    where the user did ("owner"). A `muted` interest has the weight 0 and no part in any list; a `pinned`
+    one stays and never falls below a floor.
     `evidence` are ids of the user's events, strongest first.
     """
 
@@ -140,7 +143,9 @@ class Interest(Record):
     evidence: tuple[Id, ...] = Field(min_length=1)
     polarity: Polarity = "positive"
     horizon: Horizon = "recent"
-    named_by: WrittenBy = "model"
+    named_by: NamedBy = "model"
+    muted: bool = False
+    pinned: bool = False
 
 
 class Profile(Record):
@@ -195,6 +200,20 @@ class Explanation(Record):
     written_by: WrittenBy
 
 
+class Counterfactual(Record):
+    """Where a pick stood among the candidates, and where without what one event is about; 1 is the first.
+
+    Recomputed with the real ranking. `by_model` says whether the model's likelihood counts in both ranks.
+    """
+
+    event: Id
+    rank_before: Annotated[int, Field(ge=1)]
+    rank_after: Annotated[int, Field(ge=1)]
+    score_before: float
+    score_after: float
+    by_model: bool = False
+
+
 class Recommendation(Record):
     """One pick of a run."""
 
@@ -205,6 +224,7 @@ class Recommendation(Record):
     interest: str | None
     explanation: Explanation
     rank_without_model: int | None = None
+    counterfactual: tuple[Counterfactual, ...] = ()
 
 
 class Call(Record):

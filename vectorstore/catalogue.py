@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,25 +19,14 @@ from ..models.embedder import Embedder, Vectors
 from ..models.errors import CatalogueError
 from ..models.records import Item
 from .database import memory_database, open_database, private_folder
-from .filters import Columns, Mask, compile_where
+from .filters import Columns, compile_where
 from .indexing import Indexer, Progress
 from .items import ItemRows
 from .lexical import LexicalIndex, load_or_build
+from .search import Found, Where, nearest
 
 LOCK_SECONDS = 5.0
 """How long a writer waits for another one."""
-
-EXACT_ITEMS = 4096
-"""Where a filter leaves no more than this, comparing all (a few milliseconds) beats asking Chroma."""
-
-MOST_FETCHED = 4096
-"""The most that Chroma is asked for: about 5 microseconds each."""
-
-MARGIN = 1.5
-"""What is asked for beyond the expected need, since items that pass are not spread evenly."""
-
-Found = list[tuple[str, float]]
-Where = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -66,6 +55,7 @@ class Catalogue:
         self._indexer = Indexer(items, embedder, home)
         self._columns: Columns | None = None
         self._lexical: LexicalIndex | None = None
+        self._aligned: NDArray[np.int64] | None = None  # the place in the columns of each lexical document
         self._version = items.version
 
     @classmethod
@@ -281,46 +271,11 @@ class Catalogue:
         filled = np.flatnonzero(queries.any(axis=1))
         found: list[Found] = [[] for _ in queries]
         if k > 0 and len(filled):
-            parts = self._search(queries[filled], k, frozenset(exclude), where)
+            parts = nearest(
+                self._indexer, self._loaded_columns, queries[filled], k, frozenset(exclude), where
+            )
             for place, part in zip(filled, parts, strict=True):
                 found[place] = part
-        return found
-
-    def _search(self, queries: Vectors, k: int, exclude: frozenset[str], where: Where | None) -> list[Found]:
-        """Ask Chroma for more than is needed and drop what does not pass; where few pass, compare all.
-
-        Chroma's own filters take time with every item that passes; and whatever Chroma leaves out, the
-        exact search finds.
-        """
-        chroma = self._indexer.chroma
-        if chroma is None:
-            return self._exact(queries, k, self._allowed(where, exclude))
-        if not where:
-            fetch = k + len(exclude)
-            found = _passing(chroma.query(queries, fetch), k, lambda id_: id_ not in exclude)
-            if all(len(one) == k for one in found) or chroma.count() <= fetch:
-                return found
-            return self._exact(queries, k, self._allowed(where, exclude))
-        columns, mask = self._loaded_columns(), self._allowed(where, exclude)
-        share = mask.mean() if len(mask) else 0.0
-        if mask.sum() > EXACT_ITEMS and k / share * MARGIN <= MOST_FETCHED:
-            fetch = int(k / share * MARGIN) + len(exclude)
-            found = _passing(chroma.query(queries, fetch), k, lambda id_: columns.passes(id_, mask))
-            if all(len(one) == k for one in found):
-                return found
-        return self._exact(queries, k, mask)
-
-    def _exact(self, queries: Vectors, k: int, mask: Mask) -> list[Found]:
-        """The best of all items that the mask lets through, by comparing every one."""
-        columns = self._loaded_columns()
-        places = np.flatnonzero(mask)
-        scores = self._indexer.similarities(columns.rows(places), queries)
-        best = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k < len(places) else None
-        found = []
-        for at, row in enumerate(scores):
-            picked = best[at] if best is not None else np.arange(len(places))
-            ids = columns.ids(places[picked])
-            found.append(_sorted(zip(ids, row[picked].tolist(), strict=True)))
         return found
 
     def search_words(
@@ -338,8 +293,12 @@ class Catalogue:
             allowed = np.ones(len(lexical.ids), dtype=np.bool_)
             allowed[[lexical.place[id_] for id_ in exclude if id_ in lexical.place]] = False
             return lexical.search(text, k, allowed)
-        columns, mask = self._loaded_columns(), self._allowed(where, frozenset(exclude))
-        return lexical.search(text, k, columns.aligned(lexical.ids, mask))
+        columns = self._loaded_columns()
+        with self._guard:
+            if self._aligned is None:
+                self._aligned = columns.aligned(lexical.ids)
+            mask = columns.allowed(where, exclude)
+            return lexical.search(text, k, np.append(mask, False)[self._aligned])
 
     def word_scores(self, text: str, ids: Sequence[str]) -> NDArray[np.float32]:
         """BM25 of each id for a text; 0 where no word is shared or the item is missing."""
@@ -357,7 +316,8 @@ class Catalogue:
         """
         compile_where(where)
         self._refresh()
-        return self._loaded_columns().ids(np.flatnonzero(self._allowed(where, frozenset())))
+        columns = self._loaded_columns()
+        return columns.ids(np.flatnonzero(columns.allowed(where)))
 
     def check(self) -> list[str]:
         """What is wrong with the index, in words; empty when it is sound.
@@ -367,37 +327,27 @@ class Catalogue:
         """
         return self._indexer.problems()
 
-    def _allowed(self, where: Where | None, exclude: frozenset[str]) -> Mask:
-        with self._guard:
-            return self._loaded_columns().allowed(where, exclude)
-
     def _loaded_columns(self) -> Columns:
         """Ids and attributes of all items, read at the first need."""
         with self._guard:
             if self._columns is None:
-                self._columns = Columns(self._items.all())
+                self._columns = Columns(self._items.fields())
             return self._columns
 
     def word_vectors(self, texts: Sequence[str]) -> sparse.csr_array:
         """Sparse unit rows whose products are the cosines of the texts' words, weighted by rarity here."""
         return self._loaded_lexical().vectors(texts)
 
+    def items_with(self, text: str) -> int:
+        """How many items hold all words of a text at most; as many as hold the rarest of them."""
+        return self._loaded_lexical().at_most(text)
+
     def _loaded_lexical(self) -> LexicalIndex:
         """The words of all items, from the home folder if they are those of its present content."""
         with self._guard:
             if self._lexical is None:
-                self._lexical = load_or_build(self._home, self._items)
+                self._lexical, self._aligned = load_or_build(self._home, self._items), None
             return self._lexical
-
-
-def _passing(found: Iterable[Found], k: int, passes: Callable[[str], bool]) -> list[Found]:
-    """The first `k` of each list that pass, best first."""
-    return [_sorted([one for one in part if passes(one[0])][:k]) for part in found]
-
-
-def _sorted(found: Iterable[tuple[str, float]]) -> Found:
-    """Best first, ties by id, so that the same question has the same answer."""
-    return sorted(found, key=lambda one: (-one[1], one[0]))
 
 
 __all__ = ["Catalogue", "Found", "UpsertResult", "Where"]

@@ -9,10 +9,11 @@ list, or a part of a word.
 
 import math
 import operator
+import threading
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,23 @@ def compile_where(where: Mapping[str, object] | None) -> Callable[[Item], bool]:
     return lambda item: _holds(clause, item)
 
 
-def _holds(clause: _Clause, item: Item) -> bool:
+class Fields(Protocol):
+    """What of an item filters see."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102 - see the class
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102 - see the class
+
+    @property
+    def tags(self) -> Sequence[str]: ...  # noqa: D102 - see the class
+
+    @property
+    def attributes(self) -> Mapping[str, Any]: ...  # noqa: D102 - see the class; values as in Item
+
+
+def _holds(clause: _Clause, item: Fields) -> bool:
     if isinstance(clause, _Group):
         found = (_holds(part, item) for part in clause.clauses)
         return all(found) if clause.every else any(found)
@@ -79,13 +96,13 @@ def _holds(clause: _Clause, item: Item) -> bool:
     return any(_matches(clause, value, member) for value, member in _values(item, clause.field))
 
 
-def _values(item: Item, field: str) -> list[tuple[Scalar, bool]]:
+def _values(item: Fields, field: str) -> list[tuple[Scalar, bool]]:
     """The values of a field, each with whether it is one of a list."""
     if field == "tags":
         return [(tag, True) for tag in item.tags]
     own = {"id": item.id, "kind": item.kind}
     value = own[field] if field in own else item.attributes.get(field)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [(one, True) for one in value]
     return [] if value is None else [(value, False)]
 
@@ -211,11 +228,12 @@ class Columns:
     """Ids, rows and fields of all items, held in memory as columns, so that a filter costs milliseconds.
 
     An item has a *place* (its position here). A changed item takes a new place at the end; `alive`
-    tells which places are current.
+    tells which places are current. Threads may read while one writes.
     """
 
-    def __init__(self, entries: Iterable[tuple[int, Item]] = ()) -> None:
+    def __init__(self, entries: Iterable[tuple[int, Fields]] = ()) -> None:
         """Take (row, item) pairs in order."""
+        self._guard = threading.RLock()
         self._ids: list[str] = []
         self._rows = array("q")
         self._alive = bytearray()
@@ -228,29 +246,34 @@ class Columns:
         """Number of current items."""
         return len(self._places)
 
-    def put(self, row: int, item: Item) -> None:
+    def put(self, row: int, item: Fields) -> None:
         """Add an item, or replace the one with its id."""
-        self.drop(item.id)
-        place = len(self._ids)
-        self._ids.append(item.id)
-        self._rows.append(row)
-        self._alive.append(1)
-        self._places[item.id] = place
-        fields = ("kind", "tags", *(name for name in item.attributes if name not in ("id", "kind", "tags")))
-        for field in fields:
-            for value, member in _values(item, field):
-                self._columns.setdefault(field, _Column()).add(place, value, member)
+        with self._guard:
+            self.drop(item.id)
+            place = len(self._ids)
+            self._ids.append(item.id)
+            self._rows.append(row)
+            self._alive.append(1)
+            self._places[item.id] = place
+            fields = (
+                "kind",
+                "tags",
+                *(name for name in item.attributes if name not in ("id", "kind", "tags")),
+            )
+            for field in fields:
+                for value, member in _values(item, field):
+                    self._columns.setdefault(field, _Column()).add(place, value, member)
 
     def drop(self, id_: str) -> None:
         """Forget an item; an unknown id is none."""
-        place = self._places.pop(id_, None)
-        if place is not None:
-            self._alive[place] = 0
+        with self._guard:
+            place = self._places.pop(id_, None)
+            if place is not None:
+                self._alive[place] = 0
 
     def places(self, ids: Iterable[str]) -> NDArray[np.int64]:
         """The places of ids, unknown ones left out."""
-        found = (self._places.get(id_, -1) for id_ in ids)
-        places = np.fromiter(found, dtype=np.int64)
+        places = self.aligned(list(ids))
         return places[places >= 0]
 
     def ids(self, places: Sequence[int] | NDArray[np.int64]) -> list[str]:
@@ -259,18 +282,17 @@ class Columns:
 
     def rows(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows at places."""
-        return np.array(self._rows, dtype=np.int64)[places]
+        with self._guard:
+            return np.array(self._rows, dtype=np.int64)[places]
 
     def passes(self, id_: str, mask: Mask) -> bool:
         """Whether a mask of places lets an id through; an unknown id never passes."""
         place = self._places.get(id_, -1)
         return 0 <= place < len(mask) and bool(mask[place])
 
-    def aligned(self, ids: Sequence[str], mask: Mask) -> Mask:
-        """The mask in the order of `ids`."""
-        places = np.fromiter((self._places.get(id_, -1) for id_ in ids), dtype=np.int64, count=len(ids))
-        found: Mask = np.append(mask, False)[places]
-        return found
+    def aligned(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """The place of each id, -1 for unknown ones."""
+        return np.fromiter((self._places.get(id_, -1) for id_ in ids), dtype=np.int64, count=len(ids))
 
     def allowed(self, where: Mapping[str, object] | None, exclude: Iterable[str] = ()) -> Mask:
         """Which places are current, pass the filter and are not excluded.
@@ -278,9 +300,11 @@ class Columns:
         Raises:
             InputError: the filter is malformed.
         """
-        mask = self._mask(_parse(where)) & np.frombuffer(bytes(self._alive), dtype=np.bool_)
-        mask[self.places(exclude)] = False
-        return mask
+        clause = _parse(where)
+        with self._guard:
+            mask = self._mask(clause) & np.frombuffer(bytes(self._alive), dtype=np.bool_)
+            mask[self.places(exclude)] = False
+            return mask
 
     def _mask(self, clause: _Clause) -> Mask:
         size = len(self._ids)
@@ -307,4 +331,4 @@ class Columns:
         return np.fromiter(passed, dtype=np.bool_, count=len(self._ids))
 
 
-__all__ = ["MAX_DEPTH", "Columns", "Mask", "compile_where"]
+__all__ = ["MAX_DEPTH", "Columns", "Fields", "Mask", "compile_where"]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from sqlalchemy import (
     JSON,
@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from ..models.records import Item
 from .database import METADATA
+from .filters import Fields
 
 _CHUNK = 500
 """Values of one `IN (...)`, and rows of one transaction: well below every database's limit."""
@@ -117,16 +118,17 @@ class ItemRows:
                 found |= {row.id: row.row for row in connection.execute(picked)}
         return found
 
-    def all(self) -> Iterator[tuple[int, Item]]:
-        """(row, item) in the order of ids()."""
+    def fields(self) -> Iterator[tuple[int, Fields]]:
+        """(row, what filters see) of all items in the order of ids(); no Item is made, for speed."""
         last = 0
+        columns = (_ITEMS.c.row, _ITEMS.c.id, _ITEMS.c.kind, _ITEMS.c.tags, _ITEMS.c.attributes)
         while True:
-            wanted = select(_ITEMS).where(_ITEMS.c.row > last).order_by(_ITEMS.c.row).limit(5000)
+            wanted = select(*columns).where(_ITEMS.c.row > last).order_by(_ITEMS.c.row).limit(5000)
             with self._engine.connect() as connection:
                 rows = connection.execute(wanted).all()
             if not rows:
                 return
-            yield from ((row.row, _item(row)) for row in rows)
+            yield from ((row.row, cast(Fields, row)) for row in rows)
             last = rows[-1].row
 
     def batches(self, size: int, every: int = 1) -> Iterator[list[Entry]]:

@@ -124,11 +124,18 @@ class LexicalIndex:
 
     def _rarity(self, word: str) -> float:
         """The logarithm of how many documents there are for each that has the word; above 0."""
-        count = 0
-        if self._engine is not None and (code := self._engine.vocab_dict.get(word)) is not None:
-            starts = self._engine.scores["indptr"]
-            count = int(starts[code + 1] - starts[code])
-        return math.log(1 + len(self.ids) / (1 + count)) + 1e-6
+        return math.log(1 + len(self.ids) / (1 + self._count(word))) + 1e-6
+
+    def at_most(self, text: str) -> int:
+        """How many documents can hold all words of a text at most: as many as hold the rarest of them."""
+        return min((self._count(word) for word in tokens(text)), default=0)
+
+    def _count(self, word: str) -> int:
+        """How many documents hold a word."""
+        if self._engine is None or (code := self._engine.vocab_dict.get(word)) is None:
+            return 0
+        starts = self._engine.scores["indptr"]
+        return int(starts[code + 1] - starts[code])
 
     def search(self, text: str, k: int, allowed: NDArray[np.bool_] | None = None) -> list[tuple[str, float]]:
         """The `k` best documents that share a word with `text` as (id, BM25), best first, ties by id."""

@@ -19,7 +19,14 @@ Ranking 5 to 20 candidates about the mean of themselves and a short history (gam
 best; 20 loses half a point of N@10, removing nothing 1.5 to 3.
 """
 
+_GRAPH = {"space": "cosine", "max_neighbors": 32, "ef_search": 300}
+"""More than Chroma's defaults (16, 100), for a fifth more time to insert and a fifth of a millisecond to
+search: of 17,000 titles it finds 99.4 % of the 20 nearest (95.4 by default), and no item is lost among its
+like (by default, 40 of 10,000 items with nearly the same title could not be found at all).
+"""
+
 _GROWTH = 1024
+_BLOCK = 16_384
 _OURS = ("legacy", None)
 """What Chroma records about the embedding function of a collection made without one."""
 
@@ -83,6 +90,8 @@ class VectorTable:
         """The vectors of `rows` as an array of its own."""
         if len(rows) and self._path is not None and int(rows.max()) >= len(self._data):
             self._map(0)  # another process has made the file longer
+        if not len(rows) or int(rows.max()) < len(self._data):
+            return np.take(self._data, rows, axis=0)
         found = np.zeros((len(rows), self._dimensions), dtype=np.float32)
         known = rows < len(self._data)
         found[known] = self._data[rows[known]]
@@ -93,8 +102,16 @@ class VectorTable:
 
         Taken in blocks, so that a million rows do not need another copy of themselves.
         """
-        blocks = [queries @ self.read(rows[at : at + 16384]).T for at in range(0, len(rows), 16384)]
+        blocks = [self._products(rows[at : at + _BLOCK], queries) for at in range(0, len(rows), _BLOCK)]
         return np.concatenate(blocks, axis=1) if blocks else np.zeros((len(queries), 0), dtype=np.float32)
+
+    def _products(self, rows: Rows, queries: Vectors) -> Vectors:
+        """One block: rows that lie close together are compared where they are, without a copy."""
+        low, high = int(rows.min()), int(rows.max()) + 1
+        if high <= len(self._data) and high - low <= 3 * len(rows):
+            near: Vectors = (queries @ self._data[low:high].T)[:, rows - low]
+            return near
+        return queries @ self.read(rows).T
 
     def _grow(self, top: int) -> None:
         size = max(top, len(self._data) * 5 // 4, _GROWTH)
@@ -155,7 +172,7 @@ class ChromaIndex:
             self._name,
             embedding_function=None,
             metadata={"embedder": embedder},
-            configuration={"hnsw": {"space": "cosine"}},
+            configuration={"hnsw": _GRAPH},
         )
 
     def _opened(self) -> Any:  # a chromadb collection

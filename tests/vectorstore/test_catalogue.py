@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tanqu.models.embedder import HashEmbedder, Vectors
 from tanqu.models.errors import CatalogueError, InputError
 from tanqu.models.records import Item
-from tanqu.vectorstore import Catalogue, UpsertResult, catalogue, compile_where, open_database
+from tanqu.vectorstore import Catalogue, UpsertResult, catalogue, compile_where, open_database, search
 
 WORDS = [
     *("racing", "puzzle", "farming", "chess", "poker", "golf", "tennis", "soccer", "space"),
@@ -123,11 +123,13 @@ def test_an_item_finds_itself_first(store: Catalogue) -> None:
 
 def test_search_is_nearly_what_comparing_all_would_find(store: Catalogue) -> None:
     queries = store.embed([f"{word} game" for word in WORDS])
+    recall = []
     for found, query in zip(store.search_many(queries, 20), queries, strict=True):
         scores = [score for _, score in found]
-        np.testing.assert_allclose(scores, oracle(store, query, 20), atol=0.02)
+        recall.append(np.mean(np.array(scores) > oracle(store, query, 20)[-1] - 1e-5))
         assert scores == sorted(scores, reverse=True)
         np.testing.assert_allclose(scores, store.vectors([id_ for id_, _ in found]) @ query, atol=1e-5)
+    assert np.mean(recall) > 0.98
 
 
 FILTERS: list[dict[str, Any]] = [
@@ -142,11 +144,11 @@ FILTERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("where", FILTERS, ids=str)
-@pytest.mark.parametrize("exact_below", [0, 4096])
+@pytest.mark.parametrize("fetch_cost", [0.0, 6.0, 1e9], ids=["Chroma", "cheaper", "exact"])
 def test_a_filter_always_holds_and_finds_the_best(
-    store: Catalogue, where: dict[str, Any], exact_below: int, monkeypatch: pytest.MonkeyPatch
+    store: Catalogue, where: dict[str, Any], fetch_cost: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalogue, "EXACT_ITEMS", exact_below)
+    monkeypatch.setattr(search, "FETCH_COST", fetch_cost)
     [query] = store.embed(["racing pirate 围棋"])
     exclude = [id_ for id_, _ in store.search(query, 5)]
     found = store.search(query, 25, where=where, exclude=exclude)
@@ -578,7 +580,7 @@ from tanqu.vectorstore import Catalogue
 with Catalogue.open(Path(sys.argv[1]), HashEmbedder()) as store:
     for line in sys.stdin:
         first, last = map(int, line.split())
-        store.upsert(Item(id=f"w{n}", title=f"written elsewhere {n}") for n in range(first, last))
+        store.upsert(Item(id=f"w{n}", title=f"written elsewhere {n:03d}") for n in range(first, last))
         print(last, flush=True)
 """
 
@@ -608,7 +610,7 @@ def test_a_reader_sees_what_another_process_writes(home: Path, writer: subproces
         assert store.search_words("elsewhere", 5) == []
         ask(writer, 0, 40)
         assert answer(writer) == "40"
-        [query] = store.embed(["written elsewhere 7"])
+        [query] = store.embed(["written elsewhere 007"])
         assert store.search(query, 1)[0][0] == "w7"
         assert len(store.search_words("elsewhere", 100)) == 40
         assert len(store.search(query, 100, where={"kind": ""})) == 40

@@ -211,7 +211,7 @@ def test_excluded_items_do_not_pass() -> None:
     mask = columns.allowed(None, ["b", "unknown"])
     assert mask.tolist() == [True, False, True]
     assert [columns.passes(id_, mask) for id_ in ("a", "b", "unknown")] == [True, False, False]
-    assert columns.aligned(["c", "unknown", "b"], mask).tolist() == [True, False, False]
+    assert columns.aligned(["c", "unknown", "b"]).tolist() == [2, -1, 1]
 
 
 def test_a_filter_on_many_items_takes_milliseconds() -> None:

@@ -1,0 +1,153 @@
+"""What the ranking would be without a thing of the history: recomputed, never guessed.
+
+"Without X" means that the user had nothing to do with X: all events about it count no more, as if their
+owner had forgotten them (`ownership.without`). The candidates stay the same, other users' events stay, and
+interests keep their names as far as they rest on the same events, since what a model would call them then
+is not what the user did.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from ..models.records import Candidate, Counterfactual, Interest, Profile, Ranked
+from ..prompts import Prompts
+from .history import History
+from .ledger import Ledger
+from .memory import Edit
+from .ownership import apply_edits, pinned_events, silenced, without
+from .profile import build_profile
+from .ranking import Query, Ranker
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A ranking, and what it was made from.
+
+    `candidates` are in the order in which the ranker got them, `history` is as it was read, before muted
+    interests were silenced, and `edits` are what the owner changed.
+    """
+
+    ranker: Ranker
+    candidates: Sequence[Candidate]
+    query: Query
+    ranked: Sequence[Ranked]
+    history: History
+    edits: Sequence[Edit] = ()
+    model_scores: int = 0
+
+    def things(self, events: Collection[str]) -> dict[str, list[str]]:
+        """The things that these events are about, in order: for each, the ids of all events about it."""
+        wanted = [entry for entry in self.history.entries if entry.event.id in set(events)]
+        keys = {entry.event.id: entry.key for entry in wanted}
+        found: dict[str, list[str]] = {keys[one]: [] for one in events if one in keys}
+        for entry in self.history.entries:
+            if entry.key in found:
+                found[entry.key].append(entry.event.id)
+        return found
+
+    def without(self, events: Collection[str], prompts: Prompts) -> Query:
+        """What would be ranked for if these events counted no more."""
+        history = without(self.history, events)
+        old = self.query.profile
+        found = build_profile(
+            old.user, history, old.language, Ledger(None), prompts, kept=pinned_events(self.edits)
+        )
+        profile = apply_edits(with_names(found, old), self.edits)
+        return replace(self.query, history=silenced(history, profile), profile=profile)
+
+
+def counterfactuals(
+    made: Ranking, cited: Sequence[tuple[str, Sequence[str]]], ledger: Ledger, prompts: Prompts
+) -> list[tuple[Counterfactual, ...]]:
+    """For each item with the events that its reason cites: where it stood without each thing of these.
+
+    One ranking per thing, however many items cite it. The model's likelihood is asked for again only where
+    one of these items is among the `model_scores` first without it, for below them it changes nothing. If
+    the model took no part in `made`, or `ledger` has none, both ranks are those of the other signals.
+    """
+    before = {one.candidate.item.id: one for one in made.ranked}
+    things = {item: made.things(events) for item, events in cited}
+    asking: dict[str, list[str]] = {}
+    for item, found in things.items():
+        for key in found:
+            asking.setdefault(key, []).append(item)
+    with ledger.stage("counterfactuals"):
+        after = {
+            key: _ranked_without(made, things[items[0]][key], items, ledger, prompts)
+            for key, items in asking.items()
+        }
+    return [
+        tuple(
+            _difference(next(one for one in events if one in things[item][key]), before[item], *after[key])
+            for key in things[item]
+        )
+        for item, events in cited
+    ]
+
+
+def _ranked_without(
+    made: Ranking, events: Collection[str], items: Collection[str], ledger: Ledger, prompts: Prompts
+) -> tuple[dict[str, Ranked], bool]:
+    """The ranks without these events, by item, and whether the model counts in them."""
+    query = made.without(events, prompts)
+    cheap = made.ranker.rank(made.candidates, query, Ledger(None), prompts, 0)
+    by_model = ledger.model is not None and any(one.rank_without_model is not None for one in made.ranked)
+    reached = any(one.candidate.item.id in items and one.rank <= made.model_scores for one in cheap)
+    if by_model and reached:
+        inner = Ledger(ledger.model)
+        cheap = made.ranker.rank(made.candidates, query, inner, prompts, made.model_scores)
+        ledger.calls += inner.calls
+        for note in inner.notes:
+            ledger.note(note)
+        by_model = any(one.rank_without_model is not None for one in cheap)
+    return {one.candidate.item.id: one for one in cheap}, by_model
+
+
+def _difference(event: str, before: Ranked, after: dict[str, Ranked], by_model: bool) -> Counterfactual:
+    now = after[before.candidate.item.id]
+    rank, score = before.rank, before.score
+    if not by_model and before.rank_without_model is not None:
+        rank, score = before.rank_without_model, before.score - before.signals["model"]
+    return Counterfactual(
+        event=event,
+        rank_before=rank,
+        rank_after=now.rank,
+        score_before=score,
+        score_after=now.score,
+        by_model=by_model,
+    )
+
+
+def with_names(found: Profile, old: Profile) -> Profile:
+    """A profile whose interests are called what those of `old` are with which they share most events."""
+    overlaps = sorted(
+        (
+            (-len(set(one.evidence) & set(other.evidence)), place, at)
+            for place, one in enumerate(found.interests)
+            for at, other in enumerate(old.interests)
+            if one.polarity == other.polarity and set(one.evidence) & set(other.evidence)
+        )
+    )
+    names: dict[int, Interest] = {}
+    used: set[int] = set()
+    for _, place, at in overlaps:
+        if place not in names and at not in used:
+            names[place] = old.interests[at]
+            used.add(at)
+    taken = {one.keyword.casefold() for one in names.values()}
+    interests = []
+    for place, one in enumerate(found.interests):
+        if place in names:
+            known = names[place]
+            update = {name: getattr(known, name) for name in ("keyword", "theme", "confidence", "named_by")}
+            interests.append(one.model_copy(update=update))
+            continue
+        keyword, number = one.keyword, 2
+        while keyword.casefold() in taken:
+            keyword, number = f"{one.keyword} · {number}", number + 1
+        taken.add(keyword.casefold())
+        interests.append(one.model_copy(update={"keyword": keyword}))
+    return found.model_copy(update={"interests": tuple(interests)})
+
+
+__all__ = ["Ranking", "counterfactuals", "with_names"]

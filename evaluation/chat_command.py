@@ -1,0 +1,66 @@
+"""The command `tanqu evaluate chat`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..agent import console
+from ..agent.console import say
+from ..models.errors import InputError
+from .profile_command import told
+
+
+def register(
+    evaluate_app: typer.Typer,
+    settings_of: Callable[[typer.Context], Any],  # Settings, whose import is put off
+    open_model: Callable[..., Any],  # opens a LlamaModel, or None for "none"
+) -> None:
+    """Add `chat` to the commands of `tanqu evaluate`."""
+
+    @evaluate_app.command()
+    def chat(
+        context: typer.Context,
+        output: Annotated[
+            Path | None, typer.Option("--json", help="Write the figures to this file too.")
+        ] = None,
+        held_out: Annotated[
+            bool, typer.Option("--show-held-out", help="Also name the mistakes in the part kept unread.")
+        ] = False,
+    ) -> None:
+        """Hold written dialogues with the chat and measure what it does."""
+        from .chat import evaluate_chat
+
+        model = open_model(settings_of(context).model, explicit=context.obj.model is not None)
+        if model is None:
+            say("note: without a language model, the examples choose alone")
+        try:
+            with console.counting("turns") as count:
+                found = evaluate_chat(model, count)
+        finally:
+            if model is not None:
+                model.close()
+        for line in mistakes(found["turns"], with_held_out=held_out):
+            say(line)
+        typer.echo(told(found["figures"]))
+        if output is not None:
+            _write(output, json.dumps(found, ensure_ascii=False, indent=2))
+
+
+def mistakes(turns: list[dict[str, Any]], *, with_held_out: bool) -> list[str]:
+    """One line for each turn that went wrong; those of the part kept unread only where it is wanted."""
+    return [
+        f"{one['dialogue']}: {one['say']!r} -> {one['tool']} {'; '.join(one['problems'])}"
+        for one in turns
+        if (not one["right"] or one["problems"]) and (with_held_out or not one["held_out"])
+    ]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        msg = f"{path} cannot be written ({error.strerror}): name another file with --json"
+        raise InputError(msg) from error

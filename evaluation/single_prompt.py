@@ -1,0 +1,71 @@
+"""The profile that one prompt gives: the baseline that ours is compared with.
+
+The model reads the whole history as a numbered list and writes every interest as JSON: its name, the numbers
+of the events it rests on, and how sure it is. It is what most people write first.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from ..agent.history import History
+from ..agent.ledger import Ledger
+from ..models.errors import ModelError
+from ..models.llm import Constraint, Limits, Message, Prompt, Segment
+from ..models.records import Language, Record
+from ..prompts import clean
+
+_MAX_TOKENS = 500
+_LINE = 100
+_ASKED = {
+    "en": "You find the interests behind what a user bought, watched or read. Answer with 2 to 6 "
+    "interests: a specific keyword, a broader theme, the numbers of the events it rests on, and your "
+    "confidence in it from 0 to 100.",
+    "zh": "你从用户的行为里找出他的兴趣。写出 2 到 6 个兴趣：具体的 keyword、更大的领域 theme、"
+    "所依据的行为编号 events，以及从 0 到 100 的把握 confidence。",
+}
+
+
+class SinglePromptInterest(Record):
+    """An interest as the model writes it; event numbers are from 1, and may be of no event."""
+
+    keyword: Annotated[str, Field(min_length=2, max_length=40)]
+    theme: Annotated[str, Field(min_length=2, max_length=30)]
+    events: Annotated[list[Annotated[int, Field(ge=1, le=999)]], Field(min_length=1, max_length=12)]
+    confidence: Annotated[int, Field(ge=0, le=100)]
+
+
+class _Answer(Record):
+    interests: Annotated[list[SinglePromptInterest], Field(min_length=1, max_length=6)]
+
+
+def single_prompt_profile(
+    history: History, language: Language, ledger: Ledger
+) -> tuple[SinglePromptInterest, ...]:
+    """What the model makes of a history in one go; empty where it comes to no end. Needs a model."""
+    lines = [clean(entry.line, _LINE) for entry in history.entries if entry.content]
+    constraint = Constraint(schema=_Answer)
+    try:
+        [written] = ledger.generate(
+            "single prompt",
+            [_prompt(lines, language)],
+            constraint=constraint,
+            limits=Limits(max_tokens=_MAX_TOKENS),
+        )
+        return tuple(_Answer.model_validate_json(written.text).interests)
+    except (ModelError, ValidationError):
+        return ()
+
+
+def _prompt(lines: Sequence[str], language: Language) -> Prompt:
+    numbered: list[Segment] = []
+    for number, line in enumerate(lines, 1):
+        numbered += [Segment(f"{number}. "), Segment(line, data=True), Segment("\n")]
+    return Prompt(
+        (
+            Message("system", (Segment(_ASKED[language]),)),
+            Message("user", tuple(numbered)),
+            Message("assistant", (Segment(""),)),
+        )
+    )

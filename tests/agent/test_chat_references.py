@@ -1,0 +1,121 @@
+"""Which items a message speaks of."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tanqu.agent.chat_references import find_references
+from tanqu.agent.chat_vocabulary import Vocabulary
+from tanqu.evaluation.samples import load_sample
+from tanqu.models.records import Language
+
+ITEMS = {language: load_sample("video", language).items for language in ("zh", "en")}
+VOCABULARIES = {language: Vocabulary.of(items) for language, items in ITEMS.items()}
+
+
+def _shown(language: Language) -> list[str]:
+    return [ITEMS[language][at].id for at in (0, 2, 5, 10, 24)]
+
+
+def _places(language: Language, text: str, last: int | None = None) -> tuple[list[int], tuple[int, ...]]:
+    """The places in the list that a text refers to, and the numbers that no item has."""
+    shown = [ITEMS[language][at] for at in (0, 2, 5, 10, 24)]
+    spoken_of = shown[last - 1].id if last else None
+    found = find_references(text, shown, spoken_of, VOCABULARIES[language])
+    return [_shown(language).index(item) + 1 for item in found.items], found.wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("第二个为什么", [2]),
+        ("第1部和第三部比一比", [1, 3]),
+        ("最后一个看过了", [5]),
+        ("倒数第二个", [4]),
+        ("前两个哪个好", [1, 2]),
+        ("最后三个都不要", [3, 4, 5]),
+        ("1和3哪个好", [1, 3]),
+        ("头一部是谁拍的", [1]),
+        ("3号不错", [3]),
+        ("《猎手》怎么样", [3]),
+        ("长眠飞船不错", [2]),
+        ("这些都不要", [1, 2, 3, 4, 5]),
+        ("讲狼的那部", [4]),
+        ("200元以内", []),
+        ("两小时以内的", []),
+        ("推荐三个", []),
+        ("最近三天的", []),
+        ("把吉他置顶", []),
+    ],
+)
+def test_chinese_references_are_places_in_the_list(text: str, places: list[int]) -> None:
+    assert _places("zh", text) == (places, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("why the third one", [3]),
+        ("number 2 and #4", [2, 4]),
+        ("the last one", [5]),
+        ("second to last", [4]),
+        ("compare the first two", [1, 2]),
+        ("1 or 2?", [1, 2]),
+        ("what about Letters from Mars", [1]),
+        ("the first and the last", [1, 5]),
+        ("all of these are bad", [1, 2, 3, 4, 5]),
+        ("the robot one", [5]),
+        ("the last ten days", []),
+        ("under 90 minutes", []),
+        ("give me 3 more", []),
+    ],
+)
+def test_english_references_are_places_in_the_list(text: str, places: list[int]) -> None:
+    assert _places("en", text) == (places, ())
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("zh", "它讲什么"), ("zh", "这个多长"), ("en", "seen it"), ("en", "tell me about that one")],
+)
+def test_it_is_what_was_spoken_of_last(language: Language, text: str) -> None:
+    assert _places(language, text, last=4) == ([4], ())
+    assert _places(language, text) == ([], ())
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "number"),
+    [("zh", "第九个", 9), ("zh", "第十二个为什么", 12), ("en", "the 9th", 9), ("en", "number 0", 0)],
+)
+def test_a_number_that_no_item_has_is_wrong_and_refers_to_nothing(
+    language: Language, text: str, number: int
+) -> None:
+    assert _places(language, text) == ([], (number,))
+
+
+def test_references_are_made_alike_for_the_comparison_with_examples() -> None:
+    found = find_references("第一个和《火星来信》哪个好", [], None, VOCABULARIES["zh"])
+    assert found.plain == "第一个和这个哪个好"
+    shown = [ITEMS["en"][0], ITEMS["en"][2]]
+    assert (
+        find_references("is number 2 any good", shown, None, VOCABULARIES["en"]).plain
+        == "is this one any good"
+    )
+
+
+@given(st.text(max_size=60), st.sampled_from(["zh", "en"]))
+def test_nothing_is_ever_referred_to_that_is_not_shown_or_in_the_catalogue(
+    text: str, language: Language
+) -> None:
+    shown = ITEMS[language][:5]
+    found = find_references(text, shown, None, VOCABULARIES[language])
+    assert set(found.items) <= {item.id for item in ITEMS[language]}
+    assert all(not 1 <= number <= len(shown) for number in found.wrong)
+
+
+@pytest.mark.parametrize(
+    "text", ["第" * 500, "the first " * 100, "1 " * 300, "\x00\u202e", "《" * 400, "🙂" * 200]
+)
+@pytest.mark.timeout(10)
+def test_hostile_text_is_read_in_time(text: str) -> None:
+    assert set(_places("zh", text)[0]) <= {1, 2, 3, 4, 5}
