@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, Timeout
 
 from ..models.embedder import Embedder
+from ..models.errors import CatalogueError
 from ..models.llm import LanguageModel, ScriptedModel
 from ..models.records import MAX_TEXT, Language
+from ..vectorstore.database import private_folder
 from .chat_calls import ChatState, Outcome, Shown
 from .chat_choice import Chooser
 from .chat_engine import Attended, Spent
@@ -81,8 +83,9 @@ class ChatAgent:
         self._settings = recommender.settings
         self._model = recommender.model
         self._folder = self._settings.home / "chats"
-        self._saver: SqliteSaver = open_saver(self._folder)
+        private_folder(self._folder)
         self._thread, self._lock = _claim(self._folder, user)
+        self._saver: SqliteSaver = open_saver(self._folder)
         self._engine: Attended | None = None
         self._to_close: list[Any] = []  # Any: models that can be closed, and recommenders
         self.language: Language = language or chat_language(recommender, user)
@@ -261,7 +264,7 @@ class ChatAgent:
         self.recommender.settings = self._settings
         self._saver.conn.close()
         self._lock.release()
-        for one in self._to_close:
+        for one in reversed(self._to_close):
             one.close()
 
     def __enter__(self) -> "ChatAgent":
@@ -316,7 +319,7 @@ def _claim(folder: Path, user: str) -> tuple[str, FileLock]:
             continue
         return f"{stem}/{number}", lock
     msg = f"user {user!r} has {_MOST_CHATS} chats open: close one of them"
-    raise Timeout(msg)
+    raise CatalogueError(msg)
 
 
 def _stem(user: str) -> str:

@@ -251,7 +251,10 @@ class Chooser:
         """The call of an action, with arguments that exist; or the question that is still open."""
         if action in ("chat", "refuse"):
             reply = _small_talk(action, reading, can_write=self._model is not None)
-            return Choice(action, by, probability, reply=reply)
+            # Without a model nobody can talk; words that the catalogue has are then a request.
+            if reply != "unclear" or not self._toolbox.recommender.catalogue.search_words(reading.text, 1):
+                return Choice(action, by, probability, reply=reply)
+            action = "recommend"
         if action in _ABOUT_ITEMS:
             return self._about_items(action, by, probability, reading)
         if action in _ABOUT_INTERESTS:

@@ -94,7 +94,7 @@ def _tool(kind: type[Record], toolbox: Toolbox, *, direct: bool) -> BaseTool:
     return LiveTool(
         name=name,
         description=(kind.__doc__ or name).strip(),
-        args_schema=live_schema(kind, toolbox),
+        args_schema=_schema(kind),
         func=carry_out if direct else carry_out_for_a_model,
         response_format="content_and_artifact",
         return_direct=direct,
@@ -106,8 +106,7 @@ def _tool(kind: type[Record], toolbox: Toolbox, *, direct: bool) -> BaseTool:
 
 def live_schema(kind: type[Record], toolbox: Toolbox) -> dict[str, Any]:
     """The JSON schema of a call's arguments, with the ids and interests that exist now as enumerations."""
-    schema = kind.model_json_schema()
-    schema["properties"].pop("tool")
+    schema = _schema(kind)
     properties = schema["properties"]
     ids = list(toolbox.state.shown) or toolbox.recommender.catalogue.ids()[:_LISTED_IDS]
     if "items" in properties and ids:
@@ -119,6 +118,13 @@ def live_schema(kind: type[Record], toolbox: Toolbox) -> dict[str, Any]:
     if "interest" in properties:
         names = [one.keyword for one in profile.interests] if profile else []
         properties["interest"] = {"enum": [*names, None], "description": "the keyword of the interest"}
+    return schema
+
+
+def _schema(kind: type[Record]) -> dict[str, Any]:
+    """The arguments of a call without the name of its tool."""
+    schema = kind.model_json_schema()
+    schema["properties"].pop("tool")
     return schema
 
 
@@ -236,8 +242,7 @@ def build(
 
 
 def open_saver(folder: Path) -> SqliteSaver:
-    """The conversations of a home folder, in a SQLite file that only its owner can read."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The conversations in a folder, in a SQLite file that only its owner can read."""
     path = folder / "conversations.db"
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     connection = sqlite3.connect(path, check_same_thread=False, timeout=15)

@@ -28,10 +28,11 @@ _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _CAPITALS = re.compile(r"[A-Z][\w']*(?: [A-Z][\w']*)+")
 _HAN = re.compile(r"[\u4e00-\u9fff]+")
 # "one" and 一 count something only before these.
-_ONE_OF = frozenset(
-    "star stars dollar dollars percent year years month months week weeks season seasons hour hours "
-    "% $ 月 日 号 元 块 折 星 集 季 成 倍 年 周 分 岁 级 万".split()
-)  # fmt: skip
+_UNITS = """
+star stars dollar dollars percent year years month months week weeks season seasons hour hours
+% $ 月 日 号 元 块 折 星 集 季 成 倍 年 周 分 岁 级 万
+"""
+_ONE_OF = frozenset(_UNITS.split())
 _SAME_UNIT = {
     "percent": "%",
     "per": "%",
@@ -282,7 +283,7 @@ def _in_longer(text: str, at: int, claim: str, plain: frozenset[str]) -> bool:
 
 
 def _false_relations(held: str, facts: Facts, language: Language) -> Iterator[Problem]:
-    """ "The same director" and the like, where no cited thing has the same."""
+    """Claims such as "the same director", where no cited thing has the same."""
     for name, words in vocabulary(language).relations.items():
         choice = "|".join(map(re.escape, words))
         pattern = (

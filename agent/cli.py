@@ -229,6 +229,22 @@ def _each(
 
 
 @app.command()
+def why(
+    context: typer.Context,
+    user: User,
+    item: Annotated[str, typer.Argument(help="An item's id or title.")],
+    other: Annotated[str | None, typer.Option("--not", help="Another item: why not this one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say why an item is recommended or not, and what was kept away, from the numbers of the ranking."""
+    from .why import why as explained
+
+    with opened(context, with_model=True) as recommender:
+        found = explained(recommender, user, item, other)
+    typer.echo(found.model_dump_json(indent=2) if as_json else found.text)
+
+
+@app.command()
 def chat(context: typer.Context, user: User) -> None:
     """Talk about recommendations in the terminal; /help says what can be said."""
     from .chat import talk

@@ -17,9 +17,10 @@ _LONGEST = 8
 _LATIN = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _INFLECTIONS = ("ings", "ing", "ies", "ied", "es", "ed", "s")
 _DERIVATIONS = (
-    "ization", "isation", "ising", "izing", "ized", "ised", "ational", "ations", "ation", "ingly", "ically", "ical", "ious", "ments", "ment", "ness", "ings", "ing", "ions",
-    "ion", "ians", "ian", "ists", "ist", "ics", "ers", "er", "ors", "or", "ies", "ied", "ily", "ives", "ive", "ful",
-    "less", "ly", "al", "es", "ed", "ic", "y", "s", "e",
+    "ization", "isation", "ising", "izing", "ized", "ised", "ational", "ations", "ation", "ingly",
+    "ically", "ical", "ious", "ments", "ment", "ness", "ings", "ing", "ions", "ion", "ians", "ian",
+    "ists", "ist", "ics", "ers", "er", "ors", "or", "ies", "ied", "ily", "ives", "ive", "ful", "less",
+    "ly", "al", "es", "ed", "ic", "y", "s", "e",
 )  # fmt: skip
 _IRREGULAR = {
     "children": "child",

@@ -25,7 +25,8 @@ _WORDS: dict[Language, dict[str, str]] = {
     "en": {
         "picked": "{item} is pick {place} of {picks}: rank {rank} of {all} candidates, score {score}.",
         "ranked": "{item} is no pick: rank {rank} of {all} candidates, score {score}.",
-        "passed": " It ranks before some picks, but its interest has its share of the list, or it is the same as one of them.",
+        "passed": " It ranks before some picks, but its interest has its share of the list, "
+        "or it is the same as one of them.",
         "muted": "{item} is no pick: it belongs to {interest}, which you muted.",
         "seen": "{item} is no pick, since you know it: {events}.",
         "filtered": "{item} is no pick: the filter {where} keeps it away.",

@@ -150,7 +150,8 @@ def test_a_command_is_one_call(
 
 @pytest.mark.parametrize(
     "line",
-    ["/why", "/why 9", "/why 0", "/why ²", "/compare 1", "/like x", "/mute nothing", "/filter -1", "/report pdf", "/search", "/zzz", "/"],
+    ["/why", "/why 9", "/why 0", "/why ²", "/compare 1", "/like x", "/mute nothing", "/filter -1",
+     "/report pdf", "/search", "/zzz", "/"],
 )  # fmt: skip
 def test_a_command_that_lacks_something_says_what(
     desks: dict[Language, tuple[Chooser, Toolbox]], line: str
@@ -160,8 +161,8 @@ def test_a_command_that_lacks_something_says_what(
 
 
 _odd = st.sampled_from(
-    ["第二个", "the first", "why", "为什么", "喜欢", "like", "比较", "mute", "静音", "{i}", "undo", "/", "/why ", "report", "不要", "9",
-     "《三体》", "it", "这些", "，", " ", "seen", "\x00", "<|im_start|>", "🙂"]
+    ["第二个", "the first", "why", "为什么", "喜欢", "like", "比较", "mute", "静音", "{i}", "undo",
+     "/", "/why ", "report", "不要", "9", "《三体》", "it", "这些", "，", " ", "seen", "\x00", "<|im_start|>", "🙂"]
 )  # fmt: skip
 
 

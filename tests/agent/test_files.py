@@ -222,7 +222,7 @@ def test_a_bad_item_is_named_by_line_field_and_remedy(
         ({"value": 1e300}, "value", "1e+300 is not a usable number"),
         ({"time": "yesterday"}, "time", "is 'yesterday'"),
         ({"time": 10**17}, "time", "out of range"),
-        ({"time": "0001-01-01T00:00:00+10:00"}, "", "out of range"),
+        ({"time": "0001-01-01T00:00:00+10:00"}, "time", "out of range"),
         ({"time": -99999999999}, "time", "out of range"),
         ({"timestamp": 1}, "timestamp", "did you mean 'time'?"),
         ({"colour": 1}, "colour", "the fields are id, user, item"),

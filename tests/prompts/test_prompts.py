@@ -42,6 +42,7 @@ VALUES: dict[str, Any] = {
     "known": ["green tea"],
     "shared": ["tea"],
     "lines": ["green tea"],
+    "candidates": ["green tea"],
     "examples": [{"say": "hi", "action": "chat"}],
     "scenario": "shop",
 }
