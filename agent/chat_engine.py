@@ -1,9 +1,11 @@
 """The model as a conversation uses it: first in the queue, stopped by Ctrl-C, and counted."""
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ..models.errors import CancelledError, TanquError
 from ..models.llm import (
     DEFAULT_LIMITS,
     Constraint,
@@ -15,6 +17,10 @@ from ..models.llm import (
     Scored,
     Usage,
 )
+
+
+class Stopped(TanquError):
+    """The person stopped the answer. No ModelError, for which there are fallbacks."""
 
 
 @dataclass(slots=True)
@@ -39,7 +45,7 @@ class Spent:
 class Attended:
     """A `LanguageModel` with a person in front of it.
 
-    Its calls go before a batch's. After `stop` they end with CancelledError, until `go_on`.
+    Its calls go before a batch's. After `stop` they end with Stopped, until `go_on`.
     """
 
     def __init__(self, model: LanguageModel) -> None:
@@ -83,20 +89,33 @@ class Attended:
         limits: Limits = DEFAULT_LIMITS,
         on_text: OnText | None = None,
     ) -> tuple[list[Generated], Usage]:
-        """Continue several prompts; see LanguageModel."""
-        results, usage = self.model.generate_many(
-            prompts, constraint=constraint, limits=self._limits(limits), on_text=on_text
-        )
+        """Continue several prompts; see LanguageModel. Raises Stopped after `stop`."""
+        with self._stopping():
+            results, usage = self.model.generate_many(
+                prompts, constraint=constraint, limits=self._limits(limits), on_text=on_text
+            )
         self.spent.add(usage)
         return results, usage
 
     def score(
         self, prompt: Prompt, continuations: Sequence[str], *, limits: Limits = DEFAULT_LIMITS
     ) -> tuple[list[Scored], Usage]:
-        """Log-probabilities of continuations; see LanguageModel."""
-        results, usage = self.model.score(prompt, continuations, limits=self._limits(limits))
+        """Log-probabilities of continuations; see LanguageModel. Raises Stopped after `stop`."""
+        with self._stopping():
+            results, usage = self.model.score(prompt, continuations, limits=self._limits(limits))
         self.spent.add(usage)
         return results, usage
+
+    @contextlib.contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """Tell a stop by a person from every other failure: stages that go on without the model must not."""
+        try:
+            yield
+        except CancelledError as error:
+            if self._cancel.is_set():
+                msg = "the answer was stopped"
+                raise Stopped(msg) from error
+            raise
 
     def forget(self, owner: str) -> None:
         """Drop the cached prompts of `owner`."""
@@ -106,4 +125,4 @@ class Attended:
         return replace(limits, priority=0, cancel=self._cancel)
 
 
-__all__ = ["Attended", "Spent"]
+__all__ = ["Attended", "Spent", "Stopped"]

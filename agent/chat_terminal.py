@@ -15,12 +15,13 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-from ..models.errors import CancelledError, InputError, TanquError
+from ..models.errors import InputError, TanquError
 from ..models.records import Record
 from ..prompts import clean
 from .chat import ChatAgent
 from .chat_calls import ChatState
 from .chat_commands import TAKES_INTEREST, TAKES_ITEMS, TERMINAL_COMMANDS, TOOL_COMMANDS
+from .chat_engine import Stopped
 from .chat_view import PlainView, RichView, View, patience, tell, write_line
 from .recommender import Recommender
 
@@ -98,7 +99,7 @@ class Terminal:
                     return 130
                 interrupted = True
                 self._say("again_to_leave")
-            except CancelledError:
+            except Stopped:
                 self._say("stopped")
             except TanquError as error:
                 failed = True

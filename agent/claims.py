@@ -3,12 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from ..models.records import Action, Language
 from .numerals import numerals
-
-Verb = Literal["buy", "rate", "search", "view", "like", "dislike", "other"]
+from .vocabulary import Verb, vocabulary
 
 FIRST_TITLE = 0xE100
 """Known titles are held as one private character each, repeated: the pick's is this one, then the others."""
@@ -37,35 +35,17 @@ _ACTIONS: dict[Verb, Action] = {
     "buy": "purchase", "rate": "rating", "search": "search", "dislike": "dislike",
 }  # fmt: skip
 
-_ENGLISH: dict[Verb, str] = {
-    "buy": r"bought|purchased?|ordered|own(?:ed)?|acquired|picked up|paid for",
-    "rate": r"rated?|gave|given|awarded|scored",
-    "search": r"search(?:ed)?(?: for)?|looked (?:for|up)|googled|hunted for",
-    "view": r"watched|viewed|read|saw|seen|looked (?:at|through)|browsed|visited|played|listened to|heard|opened|"
-    r"clicked(?: on)?|streamed",
-    "like": rf"(?:liked?|loved?|enjoyed?)(?= [\"“'‘]?{_TITLE})|favou?rited|upvoted|praised",
-    "dislike": r"disliked?|hated?|(?:did not|didn't|do not|don't) (?:like|enjoy)|skipped|avoided|returned|blocked",
-    "other": r"finished|completed|reviewed|shared|forwarded|reposted|saved|bookmarked|wishlisted|follow(?:ed)?|"
-    r"subscribed(?: to)?|commented(?: on)?|rented|borrowed|recommended|added|downloaded|reserved|booked|tried|"
-    r"used|wrote|asked(?: for)?|posted|joined|attended|cooked|made|re-?watched|re-?read|sold|gifted|binged",
-}
 _ADVERBS = r"(?:(?:have|had|already|also|recently|once|just|even|really|both|then|previously|first|last)\s+)*"
+_ENDS: dict[Language, str] = {"en": "(?![a-z])", "zh": ""}
 _ENGLISH_PLACE = re.compile(rf"(?:\byou(?:'ve|'d)?|,|\band|\bor)\s+(?:you(?:'ve)?\s+)?{_ADVERBS}")
 
-_CHINESE: dict[Verb, str] = {
-    "dislike": r"不喜欢|讨厌|反感|不感兴趣|屏蔽|退货|退掉|拉黑",
-    "buy": r"(?:购买|购入|买下|买|下单|入手|订购|拥有)(?:过|了|的)|已购|已买|下单",
-    "rate": r"(?:评分|评价|打分)(?:过|了|的)|打(?:了|过|出)?[^,。]{0,6}?(?:分|星)|[一二三四五]星(?:好评|评价)|"
-    rf"给(?:了|过|出)?[^,。{_TITLE[1:-1]}]{{0,2}}{_TITLE}*[^,。]{{0,6}}?[一二三四五满高\d]\s*(?:分|星)(?!钟)",
-    "search": r"搜索|(?:搜|查找|检索|查询|查|找)(?:过|了)",
-    "view": r"(?:观看|收看|看|阅读|读|浏览|收听|听|逛|点开|打开|刷到|访问)(?:过|了)",
-    "like": rf"点赞|爱上了|赞过|(?:喜欢|喜爱|钟爱)(?:过|了|的)?(?=[《“]?{_TITLE})",
-    "other": r"(?:关注|分享|评论|订阅|预约|租|借|下载|推荐|试用|试|用|写|做|学|学习|参加|领取|安装|体验|品尝|尝|吃|喝|"
-    r"去|练|使用|送|卖|举报|追)(?:过|了)|收藏|转发|加购|加入购物车|预订|[看读听刷追做学练]完|二刷",
-}
-_PATTERNS: dict[Language, list[tuple[Verb, re.Pattern[str]]]] = {
-    "en": [(verb, re.compile(rf"(?:{pattern})(?![a-z])")) for verb, pattern in _ENGLISH.items()],
-    "zh": [(verb, re.compile(pattern)) for verb, pattern in _CHINESE.items()],
+# The verbs of checker_words.toml: regular expressions, in which TITLE is any title that is held.
+_VERBS: dict[Language, list[tuple[Verb, re.Pattern[str]]]] = {
+    language: [
+        (verb, re.compile(f"(?:{pattern.replace('TITLE', _TITLE)}){end}"))
+        for verb, pattern in vocabulary(language).verbs.items()
+    ]
+    for language, end in _ENDS.items()
 }
 # What the user did is told from a "you" to the clause of which the pick is the subject.
 _SCOPE: dict[Language, re.Pattern[str]] = {
@@ -75,7 +55,7 @@ _SCOPE: dict[Language, re.Pattern[str]] = {
         re.DOTALL,
     ),
 }
-_CLAUSE: dict[Language, re.Pattern[str]] = {"en": re.compile(r"[,;.:]"), "zh": re.compile("[，；。：,;]")}
+_CLAUSE: dict[Language, re.Pattern[str]] = {"en": re.compile(r"[,;.:]"), "zh": re.compile("[,;:。]")}
 _STARS = frozenset(("star", "stars", "星", "分"))
 _HIGHLY = re.compile(r"highly|top marks|full marks|高分|满分|好评")
 
@@ -116,7 +96,7 @@ def _claims(held: str, language: Language) -> Iterator[Claim]:
 
 def _english(held: str, start: int, end: int) -> Iterator[Claim]:
     for place in _ENGLISH_PLACE.finditer(held, start, end):
-        for verb, pattern in _PATTERNS["en"]:
+        for verb, pattern in _VERBS["en"]:
             match = pattern.match(held, place.end(), end)
             if match:
                 yield Claim(verb, match.start(), match.end())
@@ -127,7 +107,7 @@ def _chinese(held: str, start: int, end: int) -> Iterator[Claim]:
     taken = start
     found = [
         Claim(verb, match.start(), match.end())
-        for verb, pattern in _PATTERNS["zh"]
+        for verb, pattern in _VERBS["zh"]
         for match in pattern.finditer(held, start, end)
     ]
     for claim in sorted(found, key=lambda one: (one.start, -one.end)):

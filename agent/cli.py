@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -27,7 +28,7 @@ models_app = typer.Typer(help="Language models: which there are, fetching them, 
 app.add_typer(models_app, name="models", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-User = Annotated[str, typer.Argument(help="The user's id.")]
+User = Annotated[str, typer.Argument(help="The user's id.", callback=console.user_id)]
 Strict = Annotated[bool, typer.Option("--strict", help="Take all lines of the file or none.")]
 
 NO_MODEL = "none"
@@ -193,7 +194,10 @@ def recommend(
 def report(
     context: typer.Context,
     output: Annotated[Path, typer.Option("-o", "--output", help="A file, or with --all a folder.")],
-    user: Annotated[str | None, typer.Argument(help="The user's id.")] = None,
+    user: Annotated[
+        str | None,
+        typer.Argument(help="The user's id.", callback=lambda one: one and console.user_id(one)),
+    ] = None,
     everyone: Annotated[bool, typer.Option("--all", help="A page for every user, and an index.")] = False,
     n: Annotated[int, typer.Option("-n", help="How many, 1 to 100.")] = 5,
     request: Annotated[str, typer.Option(help="What they ask for, in words.")] = "",
@@ -344,6 +348,7 @@ def _print(value: object, as_json: bool, text: str) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2) if as_json else text)
 
 
+@cache
 def _commands() -> None:
     """Mount the commands of the evaluation, which stands on top of the agent."""
     from ..evaluation.commands import mount

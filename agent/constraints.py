@@ -78,17 +78,27 @@ class _Reader:
 
     def titles(self) -> None:
         """Items named by title, those after "like" apart; a title in brackets that is unknown."""
-        like = re.compile(rf"(?<![a-z])(?:{self._cues['like']})\s*[《\"“「]?\s*$")
         for mention in self.vocabulary.titled(self.text):
-            is_like = like.search(self.text[: mention.start])
-            start = is_like.start() if is_like else mention.start
-            self.take(start, mention.end)
-            if is_like:
+            like = self._likeness(mention.start, mention.end)
+            start, end = like or (mention.start, mention.end)
+            self.take(start, end)
+            if like:
                 self.found = replace(self.found, like=(*self.found.like, mention.item))
             else:
                 self.found = replace(self.found, named=(*self.found.named, mention.item))
         for quoted in re.finditer(r"《([^》\0]{1,60})》", self.text):
             self.miss(quoted[0], "no_title")
+
+    def _likeness(self, start: int, end: int) -> tuple[int, int] | None:
+        """The span of "like X" around a title; None if the title is only named."""
+        cues, quote = self._cues, r"\s*[《\"“「]?\s*$"
+        before = re.search(rf"(?<![a-z])(?:{cues['like']}){quote}", self.text[:start])
+        joined = re.search(rf"(?:{cues['like_with']}){quote}", self.text[:start])
+        after = re.compile(cues["like_after"]).match(self.text, end)
+        if not before and not after:
+            return None
+        first = before or joined
+        return first.start() if first else start, after.end() if after else end
 
     def cues(self) -> None:
         """Words that always hold (unseen), and limits that are taken back."""

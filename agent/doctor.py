@@ -20,7 +20,7 @@ def examine(settings: Settings) -> dict[str, object]:
     engine = EngineSettings()
     return {
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in _PACKAGES},
         "threads": engine.threads or physical_cores(),
         "gpu_offload": bool(llama_cpp.llama_supports_gpu_offload()),
         "engine": {
@@ -41,7 +41,16 @@ def examine(settings: Settings) -> dict[str, object]:
     }
 
 
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing: run `pip install tanqu`"
+
+
 def _model(name: str) -> dict[str, object]:
+    if name == "none":
+        return {"name": name, "here": True}
     try:
         path: Path = find(name)
     except TanquError as error:

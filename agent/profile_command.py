@@ -32,7 +32,7 @@ def register(app: typer.Typer, opened: Opened) -> None:
     @app.command()
     def profile(
         context: typer.Context,
-        user: Annotated[str, typer.Argument(help="The user's id.")],
+        user: Annotated[str, typer.Argument(help="The user's id.", callback=console.user_id)],
         do: Annotated[
             str,
             typer.Argument(help="show, mute, pin, rename, forget, undo, diff, export or import."),

@@ -10,8 +10,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
+from typing import Literal
 
 from ..models.records import Language
+
+Verb = Literal["buy", "rate", "search", "view", "like", "dislike", "other"]
+"""What a sentence may say that a user did; "other" is what no event of ours can show."""
 
 _LONGEST = 8
 _LATIN = re.compile(r"[a-z]+(?:'[a-z]+)?")
@@ -40,6 +44,7 @@ class Vocabulary:
     claims: frozenset[str]
     attributes: dict[str, tuple[str, ...]]
     relations: dict[str, tuple[str, ...]]
+    verbs: dict[Verb, str]
 
     @cached_property
     def stems(self) -> frozenset[str]:
@@ -61,6 +66,7 @@ def vocabulary(language: Language) -> Vocabulary:
         claims=frozenset(table["claims"].split()),
         attributes={name: tuple(words.split()) for name, words in table["attributes"].items()},
         relations={name: tuple(words.split()) for name, words in table["relations"].items()},
+        verbs={verb: "|".join(patterns) for verb, patterns in table["verbs"].items()},
     )
 
 
@@ -141,4 +147,4 @@ class Covered:
         return covered
 
 
-__all__ = ["Covered", "Vocabulary", "inflected", "root", "vocabulary"]
+__all__ = ["Covered", "Verb", "Vocabulary", "inflected", "root", "vocabulary"]

@@ -35,6 +35,30 @@ def mount(app: typer.Typer, settings_of: Callable[[typer.Context], Any], open_mo
         chosen = replace(context.obj, lang=lang or context.obj.lang)
         run_demo(output, data or ("sample" if chosen.lang == "zh" else "movielens"), chosen, open_model)
 
+    @app.command()
+    def bench(
+        context: typer.Context,
+        output: Annotated[
+            Path | None, typer.Option("--json", help="Write the rows to this file too.")
+        ] = None,
+    ) -> None:
+        """Measure the engine against llama-cpp-python's own `Llama` and the bare decode loop; minutes."""
+        import json
+
+        from ..models.weights import find
+        from .bench import run_bench, table
+
+        path = find(settings_of(context).model)
+        with console.counting("benchmark") as count:
+            found = run_bench(path, count)
+        typer.echo(table(found))
+        if output is not None:
+            try:
+                output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            except OSError as error:
+                msg = f"{output} cannot be written ({error.strerror}): name another file with --json"
+                raise InputError(msg) from error
+
     evaluate_app = typer.Typer(help="Measure profiles, rankings and dialogues on data, with intervals.")
     app.add_typer(evaluate_app, name="evaluate", no_args_is_help=True)
     for part in (profile_command, ranking_command, chat_command):

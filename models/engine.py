@@ -114,6 +114,10 @@ class LlamaModel:
         """How often a kept prefix came from memory, from disk, or was missing."""
         return dict(self._prefixes.hits)
 
+    def encode(self, prompt: Prompt) -> list[int]:
+        """The tokens of `prompt` as the model reads them. Does not wait for the model."""
+        return self._format.encode(prompt).ids
+
     def count(self, prompt: Prompt) -> int:
         """How many tokens `prompt` has. Does not wait for the model."""
         return len(self._format.encode(prompt).ids)

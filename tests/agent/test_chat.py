@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from tanqu.agent.chat import ChatAgent
+from tanqu.agent.chat_engine import Stopped
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.evaluation.samples import load_sample
 from tanqu.models.embedder import HashEmbedder
-from tanqu.models.errors import CancelledError, InputError, TanquError
+from tanqu.models.errors import CancelledError, InputError
 from tanqu.models.llm import LanguageModel, Limits, Prompt, Scored, ScriptedModel, Usage
 from tanqu.models.records import Language
 
@@ -219,20 +220,30 @@ def test_a_stopped_answer_ends_soon_and_the_next_one_is_whole(tmp_path: Path) ->
         stopper = threading.Thread(target=stop)
         stopper.start()
         started = time.monotonic()
-        try:
+        with pytest.raises(Stopped):
             made.send(UNCLEAR)
-        except TanquError as error:
-            assert "stopped" in str(error)
         stopper.join()
         assert time.monotonic() - started < 8
         assert ("user", UNCLEAR) in made.transcript()
         assert made.send("thanks").text
 
 
+def test_a_list_that_was_stopped_is_not_the_list_that_is_spoken_of(tmp_path: Path) -> None:
+    model = Slow()
+    with _recommender(tmp_path, model=model) as recommender, ChatAgent(recommender, USER) as made:
+        shown = made.send("recommend something").items
+        recommender.settings = recommender.settings.model_copy(update={"model_scores": 20})
+        threading.Timer(1.0, made.stop).start()
+        with pytest.raises(Stopped):
+            made.send("show me something else")
+        assert made.toolbox.state.shown == tuple(one.item.id for one in shown)
+
+
 _SCRIPT = """
 import sys, time
 from pathlib import Path
 from tanqu.agent.chat import ChatAgent
+from tanqu.agent.chat_engine import Stopped
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder

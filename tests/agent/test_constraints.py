@@ -106,8 +106,23 @@ def test_a_negation_reaches_over_or_but_not_over_a_comma() -> None:
 def test_like_a_title_is_kept_apart_from_the_wish_beside_it() -> None:
     found = understand("like The Long Sleep but lighter", VOCABULARIES["video", "en"])
     assert (found.like, found.wishes) == (("video-sleep-ship",), "lighter")
-    found = understand("类似《长眠飞船》，但轻松一点", VOCABULARIES["video", "zh"])
-    assert (found.like, found.wishes) == (("video-sleep-ship",), "轻松")
+    for text in (
+        "类似《长眠飞船》，但轻松一点",
+        "跟《长眠飞船》差不多，轻松一点的",
+        "想看像长眠飞船那样轻松的",
+    ):
+        found = understand(text, VOCABULARIES["video", "zh"])
+        assert (found.like, found.wishes) == (("video-sleep-ship",), "轻松")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["I like The Long Sleep", "compare Northward and The Long Sleep", "《一路向北》和《长眠飞船》哪个好"],
+)
+def test_a_title_that_is_liked_or_compared_is_only_named(text: str) -> None:
+    language: Language = "zh" if "哪个" in text else "en"
+    found = understand(text, VOCABULARIES["video", language])
+    assert found.like == () and "video-sleep-ship" in found.named
 
 
 @pytest.mark.parametrize(
