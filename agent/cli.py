@@ -44,6 +44,12 @@ class Chosen:
     scenario: str | None = None
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("tanqu"))
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
@@ -56,12 +62,12 @@ def options(
     ] = None,
     lang: Annotated[str | None, typer.Option(help="zh, en, or auto (by the texts).")] = None,
     scenario: Annotated[str | None, typer.Option(help="shop, video, news or social.")] = None,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_show_version),
+    ] = False,
 ) -> None:
     """Options that hold for every command."""
-    if show_version:
-        typer.echo(version("tanqu"))
-        raise typer.Exit
     context.obj = Chosen(home, model, lang, scenario)
 
 

@@ -54,7 +54,6 @@ def register(
             str, typer.Option(help="Of random, popularity, bm25, vectors, itemknn, listing.")
         ] = "random,popularity,bm25,vectors,itemknn",
         output: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
-        page: Annotated[Path | None, typer.Option(help="Write a page with plots to this file.")] = None,
     ) -> None:
         """Measure how well the next item is ranked, beside simple rankers, with intervals and tests."""
         from .protocol import Choices
@@ -70,7 +69,7 @@ def register(
         finally:
             if model is not None:
                 model.close()
-        _tell(report, output, page)
+        _tell(report, output)
 
 
 def _protocol(
@@ -142,7 +141,7 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _tell(report: dict[str, Any], output: Path | None, page: Path | None) -> None:
+def _tell(report: dict[str, Any], output: Path | None) -> None:
     from .ranking import told
 
     protocol = report["protocol"]
@@ -152,10 +151,6 @@ def _tell(report: dict[str, Any], output: Path | None, page: Path | None) -> Non
         say(f"note: {note} ({times} users)")
     if output is not None:
         _write(output, json.dumps(report, indent=2), "--json")
-    if page is not None:
-        from .ranking_page import ranking_page
-
-        _write(page, ranking_page(report), "--page")
 
 
 def _write(path: Path, text: str, option: str) -> None:

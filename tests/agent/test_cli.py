@@ -407,7 +407,7 @@ LONG = '{"a": ' + "9" * 5000 + "}"
         (["profile", "a\tb", "export"], "user id"),
         (["report", "\x1b", "-o", "r.html"], "user id"),
         (["report", USER, "-o", "no/such/r.html"], "no/such/r.html"),
-        (["report", ""], "user id"),
+        (["report", "", "-o", "r.html"], "user id"),
         (["why", USER, "nonsense"], "nonsense"),
     ],
 )  # fmt: skip

@@ -57,7 +57,7 @@ def test_a_dialogue_is_held_and_measured() -> None:
         None,
         dialogues=[
             _dialogue(
-                Turn(say="no horror", tool=("recommend",), args={"words": ["horror"]}, holds={"genre": {"$ne": "horror"}}),
+                Turn(say="no horror", tool=("recommend",), holds={"genre": {"$ne": "horror"}}),
                 Turn(say="why the second one", tool=("explain",), args={"do": "why", "items": [2]}),
                 Turn(say="thanks", tool=("chat",)),
             )
