@@ -65,7 +65,8 @@ class Facts:
 
     `item` is the pick's title. `texts` are the words given: the item's, those of the cited events, and the
     interest. `deeds` are what the user did with the things cited. `attributes` are the item's, by name, and
-    `shared` those of them that a cited thing has with the same value.
+    `shared` those of them that a cited thing has with the same value. `others` are titles that the sentence
+    was not given.
     """
 
     item: str
@@ -73,6 +74,7 @@ class Facts:
     deeds: tuple[Deed, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
     shared: frozenset[str] = frozenset()
+    others: tuple[str, ...] = ()
 
     @cached_property
     def titles(self) -> list[str]:
@@ -143,11 +145,16 @@ def _hold_titles(text: str, facts: Facts) -> str:
 
 
 def _unknown_titles(held: str, facts: Facts) -> Iterator[Problem]:
-    """What stands in quotation marks and is in no fact."""
+    """What stands in quotation marks and is in no fact, and titles that the sentence was not given."""
     for match in _QUOTED.finditer(held):
         inner = next(group for group in match.groups() if group is not None).strip()
         if not _is_held(inner) and (match[0][0] == "《" or not facts.covered.has_phrase(inner)):
             yield Problem("title", inner, match.start())
+    for other in facts.others:
+        title = bare(other)
+        at = held.find(title)
+        if len(title) > 1 and at >= 0 and not facts.covered.has_phrase(title):
+            yield Problem("title", other, at)
 
 
 def _is_held(text: str) -> bool:
