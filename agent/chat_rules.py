@@ -89,7 +89,7 @@ def merge(old: Sequence[Rule], new: Sequence[Rule], lifted: Sequence[str] = ()) 
     kept = [rule for rule in old if not set(rule.fields) & set(lifted)]
     for rule in new:
         if rule.operator == "$nin":
-            kept.append(rule)
+            kept = [*(one for one in kept if one != rule), rule]  # said again, it is the latest
             continue
         exact = rule.operator in ("$eq", "$in")
         kept = [one for one in kept if one.key != rule.key and not (exact and _about_number(one, rule))]

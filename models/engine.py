@@ -23,7 +23,7 @@ import numpy as np
 
 from .chat_format import ChatFormat, Keep, Tokens
 from .decoding import Writer
-from .errors import ModelError, PromptTooLongError
+from .errors import CancelledError, ModelError, PromptTooLongError
 from .gguf import check_gguf
 from .grammar import Grammars, Matcher
 from .llama import Batch, Context, EngineSettings, Logits, Weights, common_length
@@ -244,6 +244,10 @@ class LlamaModel:
         try:
             with self._context.stopping(job.flag):
                 yield
+        except CancelledError:
+            self._reset()
+            job.check()  # says why, where the decode could only say that it was stopped
+            raise
         except BaseException:
             self._reset()
             raise
