@@ -50,6 +50,9 @@ _ABOUT_ITEMS = frozenset(
     {"more", "less", "why", "why_not", "compare", "about", "like", "dislike", "seen", "not_interested"}
 )
 _ABOUT_INTERESTS = frozenset({"mute", "pin", "forget"})
+_TOPICS = frozenset({"tags", "genre", "category", "section"})
+_LISTING = ("recommend", "search", "refuse", "chat")
+_NEAR, _FAR = 0.35, 0.2  # cosine of a wish and the nearest item: surely of the catalogue, surely not
 _NEIGHBOURS = 12
 _EXAMPLES = 8
 _SHARPNESS = 0.07  # cosine distance over which a neighbour's vote falls by a factor of e
@@ -201,8 +204,8 @@ class Chooser:
 
     def _priors(self, reading: Reading) -> Shares:
         """How far what code found speaks for or against each action."""
-        shown = bool(self._toolbox.state.shown)
-        refers, asks = reading.refers, reading.asks
+        tools, refers, asks = self._toolbox, reading.refers, reading.asks
+        shown = bool(tools.state.shown)
         strong = bool(refers.items or refers.wrong) and not refers.vague
         weights = dict.fromkeys(ACTIONS, 1.0)
         for action in _ABOUT_ITEMS:
@@ -217,7 +220,25 @@ class Chooser:
             weights["chat"] *= 0.1
         if any(one.reason == "no_title" for one in asks.missed):
             weights["search"] *= 3.0
+        if any(
+            name not in _TOPICS for one in tools.vocabulary.mentions(reading.text) for name, _ in one.places
+        ):
+            weights["search"] *= 2.0  # somebody's name, or a brand
+            weights["report"] *= 0.3
+        if asks.wishes and not strong:
+            for action, factor in zip(_LISTING, self._relevance(asks.wishes), strict=True):
+                weights[action] *= factor
         return np.array([weights[action] for action in ACTIONS])
+
+    def _relevance(self, wishes: str) -> tuple[float, ...]:
+        """Factors for _LISTING: what the catalogue has is asked for, what it has not is talked about."""
+        catalogue = self._toolbox.recommender.catalogue
+        nearest = catalogue.search(catalogue.embed([wishes])[0], 1)
+        similarity = nearest[0][1] if nearest else 0.0
+        shared = bool(catalogue.search_words(wishes, 1))
+        if similarity >= _NEAR or (shared and similarity >= _FAR):
+            return (1.5, 1.5, 0.5, 0.7)
+        return (1.0, 1.0, 1.0, 1.0) if shared or similarity >= _FAR else (0.6, 0.6, 1.5, 1.3)
 
     def _with_model(
         self, model: LanguageModel, votes: Shares, neighbours: Sequence[Example], reading: Reading
@@ -252,7 +273,8 @@ class Chooser:
         if action in ("chat", "refuse"):
             reply = _small_talk(action, reading, can_write=self._model is not None)
             # Without a model nobody can talk; words that the catalogue has are then a request.
-            if reply != "unclear" or not self._toolbox.recommender.catalogue.search_words(reading.text, 1):
+            sure = probability >= SURE or reply != "unclear"
+            if sure or not self._toolbox.recommender.catalogue.search_words(reading.text, 1):
                 return Choice(action, by, probability, reply=reply)
             action = "recommend"
         if action in _ABOUT_ITEMS:
@@ -366,8 +388,8 @@ def _format(text: str) -> str:
 
 _SMALL_TALK = {
     "about_me": (
-        "(?:你|您)是谁|你叫|(?:你|您)(?:会|能)|你是什么|怎么用|帮助"
-        "|who are you|your name|what can you|how does this|help"
+        "(?:你|您)是谁|你叫|(?:你|您)(?:会|能)|你是(?:什么|真人|机器人|人)|怎么用|帮助"
+        "|who are you|are you (?:a |an |really )?(?:robot|human|ai|bot)|your name|what can you|how does this|help"
     ),
     "thanks": "谢|辛苦|thank|cheers",
     "goodbye": "再见|拜拜|晚安|bye|good night|see you",

@@ -27,11 +27,12 @@ _ORDINALS = "|".join(_EN_ORDINALS)
 
 _AFTER_FEW = r"(?! ?(?:days?|weeks?|months?|years?|hours?|minutes?))(?![a-z0-9])"
 _NO_TIME = r"(?! (?:[a-z0-9]+ )?(?:days?|weeks?|months?|years?|time|few))"
-_NO_UNIT = r"(?![0-9.,%a-z]|\s?[元块分小天年月岁折页万千百]|\s?(?:dollars|minutes|hours|days|more|other|new))"
+_UNITS = "dollars|bucks|yuan|euros|pounds|quid|minutes|mins|hours|days|weeks|years|more|other|new"
+_NO_UNIT = rf"(?![0-9.,%a-z]|\s?[元块分小天年月岁折页万千百]|\s?(?:{_UNITS})(?![a-z]))"
 _NO_COUNT = r"(?<![0-9.,a-z$¥€£])(?<!give me )(?<!show me )(?<!top )(?<!first )"
 
 _FIRST_FEW = re.compile(
-    rf"(?<![a-z])(?:the )?(?P<edge>first|last|top) (?P<en>{_EN_COUNTS})"
+    rf"(?<![a-z])(?:the )?(?P<edge>first|last) (?P<en>{_EN_COUNTS})"
     rf"(?: of (?:them|these))?(?: (?:{_EN_THING}))?{_AFTER_FEW}"
     rf"|(?P<zhedge>前|后|最后)(?:面)?(?P<zh>[两二三四五2345])(?={_ZH_UNIT})(?!个?小时){_ZH_UNIT}"
 )
@@ -139,7 +140,8 @@ class _Finder:
         for match in _NTH.finditer(self.text):
             self._place(match, _ordinal(match))
         for match in _BARE.finditer(self.text):
-            self._place(match, int(match["n"]))
+            if int(match["n"]) <= len(self.shown):  # any larger one may count something else
+                self._place(match, int(match["n"]))
 
     def pointed(self, last: str | None) -> None:
         """What "these" (all that is shown) and "it" (spoken of last, or the only one shown) stand for."""
@@ -180,7 +182,7 @@ class _Finder:
 
     def _few(self, match: re.Match[str]) -> None:
         count = int(read_number(match["en"] or match["zh"]) or 0)
-        first = (match["edge"] or match["zhedge"]) in ("first", "top", "前")
+        first = (match["edge"] or match["zhedge"]) in ("first", "前")
         for item in self.shown[:count] if first else self.shown[-count:]:
             self._add(match.start(), match.end(), item.id)
 

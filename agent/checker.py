@@ -21,6 +21,7 @@ Kind = Literal["markup", "title", "name", "number", "word", "action", "relation"
 
 _MOST_TITLES = 0x80
 _MOST_TEXT = 10_000
+_NEAR_TITLE = 40  # characters after "the same director" in which the other thing is named
 _HELD_QUOTE = chr(FIRST_TITLE + 0xFF)
 _QUOTED = re.compile('《([^《》]{1,200})》|“([^“”]{1,200})”|「([^「」]{1,200})」|"([^"]{1,200})"')
 _MARKUP = re.compile(r"<\||\|>|https?:|www\.|[<>{}\[\]`|#*_\\]")
@@ -65,16 +66,15 @@ class Facts:
 
     `item` is the pick's title. `texts` are the words given: the item's, those of the cited events, and the
     interest. `deeds` are what the user did with the things cited. `attributes` are the item's, by name, and
-    `shared` those of them that a cited thing has with the same value. `others` are titles that the sentence
-    was not given.
+    `shared` says which of them a cited thing has with the same value, by attribute and title.
     """
 
     item: str
     texts: tuple[str, ...]
     deeds: tuple[Deed, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
-    shared: frozenset[str] = frozenset()
-    others: tuple[str, ...] = ()
+    shared: frozenset[tuple[str, str]] = frozenset()
+    kind: str = ""
 
     @cached_property
     def titles(self) -> list[str]:
@@ -95,8 +95,9 @@ class Facts:
 
     def words(self, language: Language) -> frozenset[str]:
         """What the attributes that the item has may be called."""
-        names = vocabulary(language).attributes
-        return frozenset(word for name, _ in self.attributes for word in (name, *names.get(name, ())))
+        words = vocabulary(language)
+        named = {word for name, _ in self.attributes for word in (name, *words.attributes.get(name, ()))}
+        return frozenset(named | set(words.kinds.get(self.kind.casefold(), ())))
 
 
 def problems(sentence: str, facts: Facts, language: Language) -> list[Problem]:
@@ -136,25 +137,22 @@ def _folded(char: str) -> str:
 
 
 def _hold_titles(text: str, facts: Facts) -> str:
-    """Known titles as private characters, the longest first."""
+    """Known titles as private characters, the longest first; words that were searched for only in quotation marks."""
+    words = {bare(deed.title) for deed in facts.deeds if deed.action == "search"}
     for at, title in sorted(enumerate(facts.titles), key=lambda pair: -len(pair[1])):
         if title:
+            before, after = ('(?<=[“"])', '(?=[”"])') if title in words else ("(?<![a-z0-9])", "(?![a-z0-9])")
             held = chr(FIRST_TITLE + at) * len(title)
-            text = re.sub(rf"(?<![a-z0-9]){re.escape(title)}(?![a-z0-9])", held, text)
+            text = re.sub(f"{before}{re.escape(title)}{after}", held, text)
     return text
 
 
 def _unknown_titles(held: str, facts: Facts) -> Iterator[Problem]:
-    """What stands in quotation marks and is in no fact, and titles that the sentence was not given."""
+    """What stands in quotation marks and is in no fact."""
     for match in _QUOTED.finditer(held):
         inner = next(group for group in match.groups() if group is not None).strip()
         if not _is_held(inner) and (match[0][0] == "《" or not facts.covered.has_phrase(inner)):
             yield Problem("title", inner, match.start())
-    for other in facts.others:
-        title = bare(other)
-        at = held.find(title)
-        if len(title) > 1 and at >= 0 and not facts.covered.has_phrase(title):
-            yield Problem("title", other, at)
 
 
 def _is_held(text: str) -> bool:
@@ -206,7 +204,7 @@ def _same(number: Numeral, known: Numeral, plain: frozenset[str]) -> bool:
     if number.value != known.value:
         return False
     ours, theirs = _unit(number), _unit(known)
-    return ours == theirs or not ours or not theirs or (ours in plain and ours.isascii())
+    return ours == theirs or (ours in plain and ours.isascii())
 
 
 def _unit(number: Numeral) -> str:
@@ -218,12 +216,9 @@ def _is_attribute(number: Numeral, facts: Facts, language: Language) -> bool:
     """Whether it is the value of an attribute of the item, or the stars that were given."""
     names = vocabulary(language).attributes
     for name, value in facts.attributes:
-        units = names.get(name)
-        counted = (
-            units is None
-            or not number.unit
-            or number.unit in units
-            or (name == "price" and number.unit in _MONEY)
+        units = names.get(name, (number.unit,))
+        counted = any(unit.startswith(number.unit) for unit in units) or (
+            name == "price" and number.unit in _MONEY
         )
         if counted and any(known.value == number.value for known in numerals(value)):
             return True
@@ -251,6 +246,10 @@ def _unknown_words(held: str, sentence: str, facts: Facts, language: Language) -
         plain = words.is_plain(word) and not is_name  # May, Will and Art are names inside a sentence
         if not (len(word) == 1 or plain or word in named or facts.covered.has_word(word)):
             yield Problem("name" if is_name else "word", word, match.start())
+    for phrase in (claim for claim in words.claims if "-" in claim):
+        said = re.search(phrase.replace("-", "[- ]"), held)
+        if said and not facts.covered.has_phrase(said[0]):
+            yield Problem("word", said[0], said.start())
     for run in _HAN.finditer(held):
         for start, end in facts.covered.gaps(run[0], words.plain | named):
             yield Problem("word", run[0][start:end], run.start() + start)
@@ -283,17 +282,30 @@ def _in_longer(text: str, at: int, claim: str, plain: frozenset[str]) -> bool:
 
 
 def _false_relations(held: str, facts: Facts, language: Language) -> Iterator[Problem]:
-    """Claims such as "the same director", where no cited thing has the same."""
+    """Claims of having something in common ("the same director") that no cited thing has, or not the one named."""
     for name, words in vocabulary(language).relations.items():
         choice = "|".join(map(re.escape, words))
-        pattern = (
+        same = (
             rf"\bsame (?:\w+ )?(?:{choice})\b"
             if language == "en"
             else rf"(?:同一|同|相同的?)[位个家名]?(?:{choice})"
         )
-        match = re.search(pattern, held)
-        if match and name not in facts.shared:
-            yield Problem("relation", match[0], match.start())
+        for match in re.finditer(same, held):
+            clause = held[_clause_start(held, match.start()) : match.end() + _NEAR_TITLE]
+            named = {facts.titles[ord(char) - FIRST_TITLE] for char in clause if _is_title(char)} - {
+                facts.titles[0]
+            }
+            having = {title for attribute, title in facts.shared if attribute == name}
+            if not having or named - having:
+                yield Problem("relation", match[0], match.start())
+
+
+def _clause_start(held: str, at: int) -> int:
+    return max(held.rfind(mark, 0, at) for mark in ",;:。.") + 1
+
+
+def _is_title(char: str) -> bool:
+    return FIRST_TITLE <= ord(char) < FIRST_TITLE + _MOST_TITLES
 
 
 __all__ = ["Deed", "Facts", "Kind", "Problem", "bare", "fold", "problems"]

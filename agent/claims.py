@@ -56,6 +56,7 @@ _SCOPE: dict[Language, re.Pattern[str]] = {
     ),
 }
 _CLAUSE: dict[Language, re.Pattern[str]] = {"en": re.compile(r"[,;.:]"), "zh": re.compile("[,;:。]")}
+_BEFORE_YOU = re.compile(rf"({_TITLE})[》”\"']?,?\s*(?:which |that )?(?:you|[你您])[^{_TITLE[1:-1]},.;:。]*$")
 _STARS = frozenset(("star", "stars", "星", "分"))
 _HIGHLY = re.compile(r"highly|top marks|full marks|高分|满分|好评")
 
@@ -82,8 +83,15 @@ def claims(held: str, titles: Sequence[str], deeds: Sequence[Deed], language: La
         clause = _CLAUSE[language].search(held, claim.end)
         stop = max(claim.end, min(following, clause.start() if clause else len(held)))
         span = held[claim.start : stop]
-        named = [titles[ord(char) - FIRST_TITLE] for char in sorted(set(re.findall(_TITLE, span)))]
+        named = [titles[ord(char) - FIRST_TITLE] for char in _named(held, claim, span)]
         yield replace(claim, is_true=_borne(claim.verb, span, named, deeds))
+
+
+def _named(held: str, claim: Claim, span: str) -> list[str]:
+    """The titles a claim is about: those after the verb, else one right before the "you" (X, which you read)."""
+    following = sorted(set(re.findall(_TITLE, span)))
+    before = _BEFORE_YOU.search(held[: claim.start])
+    return following or ([before[1]] if before else [])
 
 
 def _claims(held: str, language: Language) -> Iterator[Claim]:

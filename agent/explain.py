@@ -15,17 +15,17 @@ from ..models.llm import Constraint, Limits, Prompt
 from ..models.records import Explanation, Item, Language, Profile, Ranked, Scenario
 from ..prompts import Prompts, clean
 from ..vectorstore.catalogue import Catalogue
-from .checker import Facts, problems
+from .checker import Deed, Facts, Problem, bare, problems
 from .history import History
 from .ledger import Ledger
-from .told import Thing, lead, quoted, subject, template
+from .told import Thing, lead, quoted, shared_tag, subject, template
 
 MAX_CITED = 2
 _CLOSE = 0.7  # a second thing is cited if it is this near to being as similar as the first
 _TEXT_SHOWN = 160
 _TOKENS = 56
 # Neither quotation marks nor anything that ends a sentence or could be markup; a number is checked.
-_EN = r"(?:[^\n.!?0-9\"'“”‘’:;()<>|#*`{}\[\]_…]|[a-z]['’][a-z])"
+_EN = r"(?:[^\n.!?0-9\"'“”‘’:;()<>|#*`{}\[\]_…]|[a-z]['’] ?[a-z])"
 _ZH = r"[^\s。！？!?.0-9\"“”‘’《》:：；;（）()<>|#*`{}\[\]_…]"
 # A predicate, so that the title before it is the subject; in English "is about" ends in a list of tags.
 _BEGIN_EN = (
@@ -46,6 +46,7 @@ _ENDINGS: dict[Language, str] = {
 _LONGEST: dict[Language, int] = {"en": 128, "zh": 44}
 _SHORTEST: dict[Language, int] = {"en": 20, "zh": 7}
 _LISTED: dict[Language, str] = {"en": ", ", "zh": "、"}
+_LEAD_WORDS: dict[Language, str] = {"en": "filed under", "zh": "同属"}
 _STOP: dict[Language, str] = {"en": ".", "zh": "。"}
 _CLAUSE: dict[Language, re.Pattern[str]] = {
     "en": re.compile(
@@ -86,30 +87,38 @@ class Basis:
         return template(self.request, self.things, self.item, self.interest, self.language)
 
     @cached_property
-    def facts(self) -> Facts:
-        """Everything that a sentence about this pick may rest on."""
-        known = tuple(
-            text for thing in self.things for text in (thing.first.content, *_texts(thing.first.item))
-        )
-        return replace(self.given, texts=self.given.texts + known)
+    def told(self) -> str:
+        """What the model reads of the item: its description, else its tags but for the one in `subject`."""
+        if self.item.text.strip():
+            return clean(self.item.text, _TEXT_SHOWN)
+        known = shared_tag(self.item, self.things)
+        return clean(_LISTED[self.language].join(tag for tag in self.item.tags if tag != known), _TEXT_SHOWN)
 
     @cached_property
     def given(self) -> Facts:
         """What the model is given: the item alone, so that it cannot mix up the item and what is cited."""
         item = self.item
         known = [thing.first.item for thing in self.things if thing.first.item]
+        asked = (Deed(quoted(self.request, None, self.language), "search"),) if self.request else ()
         return Facts(
             item=quoted(item.title, item, self.language),
-            texts=(*_texts(item), self.request),
-            deeds=tuple(deed for thing in self.things for deed in thing.deeds(self.language)),
+            texts=_texts(item),
+            deeds=asked + tuple(deed for thing in self.things for deed in thing.deeds(self.language)),
             attributes=tuple((name, _plain(value)) for name, value in item.attributes.items()),
             shared=frozenset(
-                name
+                (name, bare(quoted(one.title, one, self.language)))
                 for name, value in item.attributes.items()
                 for one in known
                 if one.attributes.get(name) == value
             ),
+            kind=item.kind,
         )
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Everything that a sentence about this pick may rest on: what is cited and asked for, too."""
+        known = (text for thing in self.things for text in (thing.first.content, *_texts(thing.first.item)))
+        return replace(self.given, texts=(*self.given.texts, *known, self.request))
 
 
 def _texts(item: Item | None) -> tuple[str, ...]:
@@ -183,25 +192,25 @@ class Explainer:
         ledger: Ledger,
     ) -> None:
         """Fill `texts` where the model wrote a sentence that the facts cover; two attempts."""
-        language = profile.language
+        constraint = Constraint(regex=_ENDINGS[profile.language])
+        refused: dict[int, Problem | None] = {}
         for attempt in range(2):
-            left = [
-                at
-                for at, text in enumerate(texts)
-                if text is None and (bases[at].things or bases[at].request)
-            ]
+            left = [at for at, text in enumerate(texts) if text is None and bases[at].told]
             if not left:
-                return
+                break
             prompts = [self._prompt(bases[at], profile, scenario) for at in left]
             limits = Limits(max_tokens=_TOKENS, temperature=0.7 * attempt, seed=attempt)
-            constraint = Constraint(regex=_ENDINGS[language])
             try:
                 written = ledger.generate("explanations", prompts, constraint=constraint, limits=limits)
             except ModelError as error:
                 ledger.note(f"the model did not write the reasons ({error}): a template did")
                 return
             for at, ending in zip(left, written, strict=True):
-                texts[at] = checked(ending.text, bases[at], ledger)
+                texts[at], refused[at] = checked(ending.text, bases[at])
+        for at, problem in refused.items():
+            if texts[at] is None:
+                title = clean(bases[at].item.title, 60)
+                ledger.note(f"a template wrote the reason for {title}: the model's had {problem or 'no end'}")
 
     def _prompt(self, basis: Basis, profile: Profile, scenario: Scenario) -> Prompt:
         return self._prompts.render(
@@ -210,26 +219,29 @@ class Explainer:
             owner=profile.user,
             scenario=scenario,
             title=clean(basis.item.title, 120),
-            text=clean(basis.item.text or _LISTED[basis.language].join(basis.item.tags), _TEXT_SHOWN),
+            text=basis.told,
             begun=basis.subject,
         )
 
 
-def checked(ending: str, basis: Basis, ledger: Ledger) -> str | None:
-    """The sentence with the model's ending, cut before what the facts do not cover; None if nothing is left."""
+def checked(ending: str, basis: Basis) -> tuple[str | None, Problem | None]:
+    """The sentence with the model's ending, and the first thing in it that the facts do not cover, if any.
+
+    An ending with a problem is cut before it, one without an end at its last clause; None if nothing is left.
+    """
     language = basis.language
     found = problems(basis.lead + ending, basis.given, language)
+    again = _LEAD_WORDS[language] in ending
     stop = found[0].at - len(basis.lead) if found else len(ending)
-    if not found and ending.endswith(_STOP[language]) and len(ending) < _LONGEST[language]:
-        return basis.lead + ending
-    if found:
-        said = "; ".join(map(str, found[:3]))
-        ledger.note(f"a reason for {clean(basis.item.title, 60)} was shortened or refused: {said}")
+    ends = ending.endswith(_STOP[language]) and len(ending) < _LONGEST[language]
+    if ends and not found and not again:
+        return basis.lead + ending, None
     for cut in reversed(list(_CLAUSE[language].finditer(ending, 0, max(0, stop)))):
         shorter = ending[: cut.start()] + _STOP[language]
-        if cut.start() >= _SHORTEST[language] and not problems(basis.lead + shorter, basis.given, language):
-            return basis.lead + shorter
-    return None
+        long_enough = cut.start() >= _SHORTEST[language] and _LEAD_WORDS[language] not in shorter
+        if long_enough and not problems(basis.lead + shorter, basis.given, language):
+            return basis.lead + shorter, found[0] if found else None
+    return None, found[0] if found else None
 
 
 def _things(history: History) -> list[list[int]]:
@@ -242,9 +254,12 @@ def _things(history: History) -> list[list[int]]:
 
 
 def _strongest(similarity: Sequence[float]) -> list[int]:
-    """The thing most similar to the item, and the next if it is nearly as similar; of equals, the later."""
+    """The thing most similar to the item, and the next if it is nearly as similar; of equals, the later.
+
+    None where nothing is similar at all.
+    """
     order = sorted(range(len(similarity)), key=lambda at: (-similarity[at], -at))[:MAX_CITED]
-    return [at for at in order if similarity[at] >= _CLOSE * similarity[order[0]]]
+    return [at for at in order if similarity[at] > 0 and similarity[at] >= _CLOSE * similarity[order[0]]]
 
 
 def _interest_of(things: Sequence[Thing], profile: Profile) -> str:

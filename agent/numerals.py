@@ -26,7 +26,7 @@ _ENGLISH = re.compile(
     rf"(?<![\w.])(?:{_DIGITS}|(?:{_WORDS})\b)(?:(?:[\s-]+(?:and[\s-]+)?)(?:{_WORDS})\b)*", re.IGNORECASE
 )
 _CHINESE = re.compile(rf"{_DIGITS} ?[百千万亿]*|[零〇一二两俩仨三四五六七八九十百千万亿]+")
-_UNIT_AFTER = re.compile(r"[\s-]*(%|[A-Za-z]+|[\u4e00-\u9fff])")
+_UNIT_AFTER = re.compile(r"[ \u00a0-]*(%|[A-Za-z]+|[\u4e00-\u9fff])")
 _MONEY = re.compile(r"[$¥￥€£]\s*$")
 
 

@@ -49,6 +49,7 @@ class _ChineseName(Record):
 
 _Name = _EnglishName | _ChineseName
 _NAMES: dict[Language, type[_Name]] = {"en": _EnglishName, "zh": _ChineseName}
+_LONGEST = 41  # letters that the grammar allows a keyword
 _BEFORE_KEYWORD = '{"keyword":'
 _GREEDY = Limits(max_tokens=48)
 _AGAIN = Limits(max_tokens=48, temperature=0.8, seed=1)
@@ -271,11 +272,17 @@ def _lines(history: History, one: Group) -> list[str]:
 def _checked(history: History, one: Group, text: str, confidence: float, language: Language) -> Named | None:
     """The model's name; None where it copied the title of one of several things."""
     name = _NAMES[language].model_validate_json(text)
-    keyword = name.keyword.strip(" -'&")
+    keyword = _whole_words(name.keyword)
     titles = {history.entries[place].title for place in one.places}
     if len(titles) > 1 and any(_copies(keyword, title) for title in titles):
         return None
     return Named(keyword, name.theme.strip(" -'&"), confidence, "model")
+
+
+def _whole_words(keyword: str) -> str:
+    """A name that ends where a word does: what reached the limit of letters may have been cut off."""
+    whole = keyword.rsplit(" ", 1)[0] if len(keyword) >= _LONGEST and " " in keyword else keyword
+    return whole.removesuffix(" and").strip(" -'&")
 
 
 def _copies(keyword: str, title: str) -> bool:

@@ -94,11 +94,16 @@ def quoted(title: str, item: Item | None, language: Language) -> str:
 _INNER = str.maketrans({"“": "‘", "”": "’", '"': "'"})
 
 
-def subject(item: Item, things: Sequence[Thing], language: Language) -> str:
-    """The item as the subject of a sentence, with the first tag that it has in common with one of the things."""
-    name = quoted(item.title, item, language)
+def shared_tag(item: Item, things: Sequence[Thing]) -> str:
+    """The first tag of the item that one of the things has too; empty if there is none."""
     known = {tag.casefold() for thing in things if thing.first.item for tag in thing.first.item.tags}
-    shared = next((clean(tag, 30) for tag in item.tags if tag.casefold() in known), "")
+    return next((tag for tag in item.tags if tag.casefold() in known), "")
+
+
+def subject(item: Item, things: Sequence[Thing], language: Language) -> str:
+    """The item as the subject of a sentence, with the first tag that it shares with one of the things."""
+    name = quoted(item.title, item, language)
+    shared = clean(shared_tag(item, things), 30)
     if not shared:
         return name
     return f"{name}, also filed under {shared}," if language == "en" else f"{name}同属{shared}，"
@@ -132,7 +137,7 @@ def _deeds(things: Sequence[Thing], language: Language) -> list[str]:
 
 def template(request: str, things: Sequence[Thing], item: Item, interest: str, language: Language) -> str:
     """A plain sentence of facts, for where no model writes one."""
-    begun = lead(request, things, language) + subject(item, things, language)
+    begun = lead(request, things, language) + quoted(item.title, item, language)
     named = clean(interest, 40)
     if language == "zh":
         fits = f"与你的兴趣“{named}”相符" if named else "符合你这次的要求" if request else "可以作为开始"
@@ -141,4 +146,4 @@ def template(request: str, things: Sequence[Thing], item: Item, interest: str, l
     return f"{begun} {fits}."
 
 
-__all__ = ["Thing", "lead", "quoted", "subject", "template"]
+__all__ = ["Thing", "lead", "quoted", "shared_tag", "subject", "template"]

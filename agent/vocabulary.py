@@ -43,6 +43,7 @@ class Vocabulary:
     plain: frozenset[str]
     claims: frozenset[str]
     attributes: dict[str, tuple[str, ...]]
+    kinds: dict[str, tuple[str, ...]]
     relations: dict[str, tuple[str, ...]]
     verbs: dict[Verb, str]
 
@@ -64,10 +65,15 @@ def vocabulary(language: Language) -> Vocabulary:
     return Vocabulary(
         plain=frozenset(table["plain"].split()),
         claims=frozenset(table["claims"].split()),
-        attributes={name: tuple(words.split()) for name, words in table["attributes"].items()},
-        relations={name: tuple(words.split()) for name, words in table["relations"].items()},
+        attributes=_lists(table["attributes"]),
+        kinds=_lists(table["kinds"]),
+        relations=_lists(table["relations"]),
         verbs={verb: "|".join(patterns) for verb, patterns in table["verbs"].items()},
     )
+
+
+def _lists(table: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(words.split()) for name, words in table.items()}
 
 
 def inflected(word: str) -> str:

@@ -10,7 +10,7 @@ import typer
 from ..agent import console
 from ..agent.console import say
 from ..models.errors import InputError
-from . import chat_command, profile_command, ranking_command
+from . import chat_command, explanations_command, profile_command, ranking_command
 
 OpenModel = Callable[..., Any]  # opens a LlamaModel, or None for "none"
 
@@ -61,7 +61,7 @@ def mount(app: typer.Typer, settings_of: Callable[[typer.Context], Any], open_mo
 
     evaluate_app = typer.Typer(help="Measure profiles, rankings and dialogues on data, with intervals.")
     app.add_typer(evaluate_app, name="evaluate", no_args_is_help=True)
-    for part in (profile_command, ranking_command, chat_command):
+    for part in (profile_command, ranking_command, explanations_command, chat_command):
         part.register(evaluate_app, settings_of, open_model)
 
     data_app = typer.Typer(help="Public data sets as files that `index` and `ingest` read.")

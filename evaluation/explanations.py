@@ -72,7 +72,12 @@ class Measured:
 
 
 def evaluate_explanations(
-    model: LanguageModel | None, progress: Progress | None = None, *, users: int | None = None
+    model: LanguageModel | None,
+    progress: Progress | None = None,
+    *,
+    users: int | None = None,
+    scenarios: Sequence[Scenario] = SCENARIOS,
+    embedder: Embedder | None = None,
 ) -> Found:
     """Everything that is promised of reasons, as figures with 95 percent bootstrap intervals.
 
@@ -80,18 +85,19 @@ def evaluate_explanations(
     correct sentences that it refuses; `model_written`: of reasons that the model wrote; `seconds`: for one
     of them; `counterfactual_exact`: of counterfactuals that equal a recomputation of everything;
     `faithful`: of picks whose score falls more without the cited things than without as many others.
-    Without a model, what it would write is left out. `users` limits the users of each sample (all).
+    Without a model, what it would write is left out. `users` limits the users of each sample (all);
+    `embedder` defaults to the product's own.
     """
     found = Measured()
     languages: tuple[Language, ...] = get_args(Language)
     for language in languages:
         _check_cases(language, found)
-    samples = [(scenario, language) for scenario in SCENARIOS for language in languages]
-    embedder = SentenceEmbedder()
+    samples = [(scenario, language) for scenario in scenarios for language in languages]
+    vectors = embedder or SentenceEmbedder()
     for at, (scenario, language) in enumerate(samples, 1):
-        with Bench.open(scenario, language, embedder) as bench:
+        with Bench.open(scenario, language, vectors) as bench:
             for place, user in enumerate(bench.users[:users]):
-                exact_by_model = model if scenario == SCENARIOS[0] and place < EXACT_WITH_MODEL else None
+                exact_by_model = model if scenario == scenarios[0] and place < EXACT_WITH_MODEL else None
                 made = bench.made(user, exact_by_model)
                 reasons = bench.explain(made, model if place < WRITTEN_USERS else None, found)
                 _measure_exact(bench, made, reasons, exact_by_model, found)

@@ -59,7 +59,8 @@ def read_held_out(folder: Path, users: int, long_users: int = 0, long_events: in
     for user, events, target in _users(inter):
         usable = target in known and len(events) >= _FEWEST_EVENTS
         if usable and len(cases) < users and (not negatives or user in negatives):
-            drawn = negatives.get(user) or _drawn(user, sorted(known - {one.item for one in events}))
+            others = known - {target} - {one.item for one in events}
+            drawn = negatives.get(user) or _drawn(user, sorted(others))
             cases.append(Case(user, events, target, _shuffled(user, target, drawn)))
         elif len(long) < long_users and len(events) >= long_events:
             long.append(Case(user, events[-long_events:], target, ()))

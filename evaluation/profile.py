@@ -23,11 +23,11 @@ from ..agent.ranking import Query, best_matches, interest_values
 from ..agent.settings import Settings
 from ..models.embedder import Embedder, SentenceEmbedder, Vectors
 from ..models.llm import LanguageModel
-from ..models.records import Event, Profile
+from ..models.records import Event, Interest, Profile
 from ..prompts import Prompts
 from ..vectorstore.catalogue import Catalogue
 from .held_out import Case, read_held_out
-from .single_prompt import SinglePromptInterest, single_prompt_profile
+from .single_prompt import SinglePromptInterest, single_prompt_profile, written_confidence
 
 BASELINE_USERS = 20
 """How many users the slow comparisons are made on: the single prompt, and names after shuffling."""
@@ -57,7 +57,7 @@ class Measured:
     sure: Sure
     same_names: float | None = None
     prompt_separation: float | None = None
-    prompt_sure: Sure = field(default_factory=list)
+    written: Sure = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,11 @@ class Bench:
         language = language_of([entry.content for entry in history.entries])
         return build_profile(user, history, language, Ledger(self.model), self.prompts)
 
+    def written(self, history: History, interests: Sequence[Interest]) -> list[float]:
+        """How sure the model says that it is of each interest."""
+        language = language_of([entry.content for entry in history.entries])
+        return written_confidence(history, interests, language, Ledger(self.model))
+
     def by_prompt(self, history: History) -> tuple[SinglePromptInterest, ...]:
         """The profile that a single prompt gives."""
         language = language_of([entry.content for entry in history.entries])
@@ -96,9 +101,10 @@ def evaluate_profile(
 
     `profile_share` is the N@10 of 20 candidates ranked by interests alone over that by all vectors of the
     history. `separation` is how much more similar an event is to the other events of its interest than to
-    those of other interests. An interest is a hit if the held-out item is among the ten candidates nearest to
-    it; `calibration_error` compares that with the confidence. `low` and `high` bound 95 percent. Without a
-    model, what only a model can do is left out.
+    those of other interests. An interest is a hit if the held-out item is among the quarter of the candidates
+    that are nearest to it; `calibration_error` compares that with the confidence, `calibration_error_written`
+    with a number that the model writes about the same interests. `low` and `high` bound 95 percent. Without
+    a model, what only a model can do is left out.
 
     Raises:
         InputError: the data set cannot be read.
@@ -119,7 +125,7 @@ def evaluate_profile(
                 measured[-1].same_names = _same_names(bench, case, profile)
                 tell()
             if place < compared and model:
-                _measure_prompt(bench, case, history, measured[-1])
+                _measure_baselines(bench, case, history, profile, measured[-1])
                 tell()
         timed = [_timed(bench, case, tell) for case in data.long]
     return {"figures": _figures(measured, timed, compared)}
@@ -161,19 +167,17 @@ def _measure(bench: Bench, case: Case, history: History, profile: Profile) -> Me
     )
 
 
-def _measure_prompt(bench: Bench, case: Case, history: History, into: Measured) -> None:
-    """The same figures for the profile that a single prompt gives."""
+def _measure_baselines(bench: Bench, case: Case, history: History, profile: Profile, into: Measured) -> None:
+    """How the profile of a single prompt is separated, and how sure the model writes that it is of ours."""
     lines = [place for place, entry in enumerate(history.entries) if entry.content]
-    found = bench.by_prompt(history)
     groups = [
-        [lines[number - 1] for number in dict.fromkeys(one.events) if number <= len(lines)] for one in found
+        [lines[number - 1] for number in dict.fromkeys(one.events) if number <= len(lines)]
+        for one in bench.by_prompt(history)
     ]
-    vectors = bench.catalogue.vectors(case.candidates)
-    rows = np.stack([history.vectors[group].sum(axis=0) for group in groups]) if groups else vectors[:0]
-    hits = _hits(rows, vectors, case.candidates.index(case.target))
     into.prompt_separation = separation(history.vectors, groups)
-    into.prompt_sure = [
-        (one.confidence / 100, hit) for one, hit, group in zip(found, hits, groups, strict=True) if group
+    named = [one for one in profile.positive if one.named_by == "model"]
+    into.written = [
+        (written, hit) for written, (_, hit) in zip(bench.written(history, named), into.sure, strict=True)
     ]
 
 
@@ -207,8 +211,9 @@ def gain(scores: NDArray[np.float64], target: int) -> float:
 
 
 def _hits(interests: Vectors, candidates: Vectors, target: int) -> list[bool]:
-    """For each interest, whether the target is among the ten candidates nearest to it."""
-    return [gain(row.astype(np.float64), target) > 0 for row in interests @ candidates.T]
+    """For each interest, whether the target is among the quarter of the candidates nearest to it."""
+    similarity = interests @ candidates.T
+    return [int((row > row[target]).sum()) < len(candidates) / 4 for row in similarity]
 
 
 def separation(vectors: Vectors, groups: Sequence[Sequence[int]]) -> float | None:
@@ -264,7 +269,7 @@ def _figures(
             first, lambda some: calibration_error([pair for one in some for pair in one.sure])
         ),
         "calibration_error_written": _interval(
-            first, lambda some: calibration_error([pair for one in some for pair in one.prompt_sure])
+            first, lambda some: calibration_error([pair for one in some for pair in one.written])
         ),
         "seconds": _interval(timed, lambda some: fmean(ours for ours, _ in some)),
         "seconds_single_prompt": _interval(timed, lambda some: fmean(theirs for _, theirs in some)),

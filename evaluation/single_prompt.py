@@ -1,7 +1,7 @@
-"""The profile that one prompt gives: the baseline that ours is compared with.
+"""What most people write first: the profile that one prompt gives, and a confidence that the model writes.
 
-The model reads the whole history as a numbered list and writes every interest as JSON: its name, the numbers
-of the events it rests on, and how sure it is. It is what most people write first.
+In the single prompt the model reads the whole history as a numbered list and writes every interest as JSON: its
+name and the numbers of the events it rests on.
 """
 
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from ..agent.history import History
 from ..agent.ledger import Ledger
 from ..models.errors import ModelError
 from ..models.llm import Constraint, Limits, Message, Prompt, Segment
-from ..models.records import Language, Record
+from ..models.records import Interest, Language, Record
 from ..prompts import clean
 
 _MAX_TOKENS = 500
 _LINE = 100
+_SHOWN = 6
 _ASKED = {
     "en": "You find the interests behind what a user bought, watched or read. Answer with 2 to 6 "
-    "interests: a specific keyword, a broader theme, the numbers of the events it rests on, and your "
-    "confidence in it from 0 to 100.",
+    "interests: a specific keyword, a broader theme, and the numbers of the events it rests on.",
     "zh": "你从用户的行为里找出他的兴趣。写出 2 到 6 个兴趣：具体的 keyword、更大的领域 theme、"
-    "所依据的行为编号 events，以及从 0 到 100 的把握 confidence。",
+    "以及所依据的行为编号 events。",
 }
 
 
@@ -33,7 +33,6 @@ class SinglePromptInterest(Record):
     keyword: Annotated[str, Field(min_length=2, max_length=40)]
     theme: Annotated[str, Field(min_length=2, max_length=30)]
     events: Annotated[list[Annotated[int, Field(ge=1, le=999)]], Field(min_length=1, max_length=12)]
-    confidence: Annotated[int, Field(ge=0, le=100)]
 
 
 class _Answer(Record):
@@ -56,6 +55,33 @@ def single_prompt_profile(
         return tuple(_Answer.model_validate_json(written.text).interests)
     except (ModelError, ValidationError):
         return ()
+
+
+class _Sure(Record):
+    confidence: Annotated[int, Field(ge=0, le=100)]
+
+
+_HOW_SURE = {
+    "en": "How sure are you, from 0 to 100, that “{name}” is an interest of somebody with these events?",
+    "zh": "有这些行为的人对“{name}”感兴趣，你有多大把握？用 0 到 100 的数字回答。",
+}
+
+
+def written_confidence(
+    history: History, interests: Sequence[Interest], language: Language, ledger: Ledger
+) -> list[float]:
+    """How sure the model says that it is of each interest, 0 to 1, in order. Needs a model."""
+    lines = {entry.event.id: clean(entry.line, _LINE) for entry in history.entries}
+    prompts = []
+    for one in interests:
+        about = "".join(f"- {lines[event]}\n" for event in one.evidence[:_SHOWN])
+        asked = _HOW_SURE[language].format(name=clean(one.keyword))
+        user = Message("user", (Segment(about, data=True), Segment(asked, data=True)))
+        prompts.append(Prompt((user, Message("assistant", (Segment(""),)))))
+    if not prompts:
+        return []
+    results = ledger.generate("written", prompts, constraint=Constraint(schema=_Sure))
+    return [_Sure.model_validate_json(one.text).confidence / 100 for one in results]
 
 
 def _prompt(lines: Sequence[str], language: Language) -> Prompt:

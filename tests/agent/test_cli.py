@@ -522,14 +522,6 @@ def test_ctrl_c_ends_with_130_and_what_was_stored_stays(tmp_path: Path, home: Pa
         assert len(recommender.catalogue) in (0, 20_000)
 
 
-def test_ctrl_c_leaves_a_chat_at_a_pipe_with_130(real_home: Path) -> None:
-    with entry("--home", real_home, "--model", "none", "chat", "u") as process:
-        assert process.stdout is not None and process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in err
-
-
 def test_a_reader_that_leaves_is_no_error() -> None:
     with entry("models", "list", "--json") as process:
         assert process.stdout is not None and process.stderr is not None

@@ -149,19 +149,16 @@ def a_little_of(sample: Sample) -> Sample:
 
 
 @pytest.mark.gguf
-@pytest.mark.parametrize(("language", "times", "n"), [("en", 2, 2), ("zh", 1, 1)])
-def test_a_small_real_model_makes_a_whole_run(
-    tmp_path: Path, tiny_model: LlamaModel, language: Language, times: int, n: int
-) -> None:
-    sample = a_little_of(load_sample("video", language))
+def test_a_small_real_model_makes_the_same_whole_run_twice(tmp_path: Path, tiny_model: LlamaModel) -> None:
+    # In Chinese, which it hardly knows: what it cannot name falls back. The README's code runs in English.
+    sample = a_little_of(load_sample("video", "zh"))
     runs = []
-    for home in range(times):
-        with opened(tmp_path / str(home), sample, tiny_model, model_scores=2) as recommender:
-            runs.append(recommender.recommend("u", n=n))
-    check(runs[0], sample, "u", n=n)
-    assert timeless(runs[0]) == timeless(runs[-1])
-    named = [one for one in runs[0].profile.interests if one.named_by == "model"]
-    assert all(0 < one.confidence <= 1 for one in named) and (named or language == "zh")
+    for home in ("one", "two"):
+        with opened(tmp_path / home, sample, tiny_model, model_scores=2) as recommender:
+            runs.append(recommender.recommend("u", n=1))
+    check(runs[0], sample, "u", n=1)
+    assert timeless(runs[0]) == timeless(runs[1])
+    assert all(0 < one.confidence <= 1 for one in runs[0].profile.interests if one.named_by == "model")
     assert runs[0].candidates[0].raw["model"] < 0
     assert {call.stage for call in runs[0].calls} == {"profile", "ranking", "prior", "explanations"}
     assert sum(call.output_tokens for call in runs[0].calls) > 0
@@ -233,7 +230,7 @@ def test_what_was_consumed_never_returns_and_all_that_was_asked_for_comes(
     assert not used & {one.candidate.item.id for one in run.candidates}
     assert len(set(picked)) == len(picked) == min(n, len(set(ITEMS) - used))
     assert any("asked for" in note for note in run.notes) == (len(picked) < n)
-    assert any("1 items" in note or "events are about" in note for note in run.notes) == ("gone" in used)
+    assert any("catalogue does not have" in note for note in run.notes) == ("gone" in used)
     shop.memory.forget_user(user)
 
 

@@ -1,0 +1,60 @@
+"""The command `tanqu evaluate explanations`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..agent import console
+from ..agent.console import say
+from ..models.errors import InputError
+from .profile_command import told
+
+
+def register(
+    evaluate_app: typer.Typer,
+    settings_of: Callable[[typer.Context], Any],  # Settings, whose import is put off
+    open_model: Callable[..., Any],  # opens a LlamaModel, or None for "none"
+) -> None:
+    """Add `explanations` to the commands of `tanqu evaluate`."""
+
+    @evaluate_app.command()
+    def explanations(
+        context: typer.Context,
+        users: Annotated[
+            int | None, typer.Option("--users", min=1, help="How many users of each sample; all by default.")
+        ] = None,
+        output: Annotated[
+            Path | None,
+            typer.Option("--json", help="Write figures, sentences and mistakes to this file too."),
+        ] = None,
+    ) -> None:
+        """Measure whether reasons are checked, written by the model, exact and faithful."""
+        from .explanations import evaluate_explanations
+
+        model = open_model(settings_of(context).model, explicit=context.obj.model is not None)
+        if model is None:
+            say("note: without a language model, model_written and seconds are left out")
+        try:
+            with console.counting("samples") as count:
+                found = evaluate_explanations(model, count, users=users)
+        finally:
+            if model is not None:
+                model.close()
+        for one in found["missed"]:
+            say(
+                f"{'missed' if one['planted'] else 'refused'}: {one['text']} {one['refused'] or one['planted']}"
+            )
+        typer.echo(told(found["figures"]))
+        if output is not None:
+            _write(output, json.dumps(found, ensure_ascii=False, indent=2))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        msg = f"{path} cannot be written ({error.strerror}): name another file with --json"
+        raise InputError(msg) from error
