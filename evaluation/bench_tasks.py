@@ -4,9 +4,9 @@ The other side is what the same model and library give to somebody who writes on
 `Llama.create_chat_completion`: a JSON profile of 30 numbered events, "rank these 20", and five reasons.
 """
 
+import random
 import tempfile
 import time
-from collections.abc import Callable
 from typing import Any
 
 import llama_cpp
@@ -51,16 +51,29 @@ _INTERESTS: dict[str, Any] = {
 
 
 def task_rows(sides: Sides) -> dict[str, Row]:
-    """The three rows, each from five rounds in which both sides do all of it, one after the other."""
+    """The three rows, each from five rounds in which both sides do all of it, one after the other.
+
+    Every round has a user whom nobody has seen. What belongs to the catalogue (word index, the model's
+    likelihood of each item alone) is made in a round that is not counted, as it is once per shop.
+    """
+    with tempfile.TemporaryDirectory() as home:
+        return _rows(sides, home)
+
+
+def _rows(sides: Sides, home: str) -> dict[str, Row]:
     sample = load_sample("shop", "en")
     events = _thirty(sample)
     names = ("profile", "rank", "recommend")
     ours: dict[str, list[float]] = {name: [] for name in names}
     theirs: dict[str, list[float]] = {name: [] for name in names}
     tokens = dict.fromkeys(names, 0)
-    for _ in range(REPEATS):
-        _our_round(sides, sample, events, ours, tokens)
-        _their_round(sides.theirs, sample, events, theirs)
+    settings = load_settings(scenario="shop", language="en", model="none", home=home)
+    with Recommender.open(model=sides.ours, embedder=SentenceEmbedder(), settings=settings) as recommender:
+        recommender.add_items(sample.items)
+        _our_round(sides, recommender, events, -1, {name: [] for name in names}, tokens)
+        for number in range(REPEATS):
+            _our_round(sides, recommender, events, number, ours, tokens)
+            _their_round(sides.theirs, sample, events, number, theirs)
     return {
         "profile_vs_prompt": row("profile_vs_prompt", ours["profile"], theirs["profile"], tokens["profile"]),
         "rank_vs_listing": row("rank_vs_listing", ours["rank"], theirs["rank"], tokens["rank"]),
@@ -77,55 +90,60 @@ def _thirty(sample: Sample) -> list[Event]:
 
 
 def _our_round(
-    sides: Sides, sample: Sample, events: list[Event], found: dict[str, list[float]], tokens: dict[str, int]
+    sides: Sides,
+    recommender: Recommender,
+    events: list[Event],
+    number: int,
+    found: dict[str, list[float]],
+    tokens: dict[str, int],
 ) -> None:
-    """Each step in a home that has never seen the user, and with a model that has not either."""
+    """A profile, and then a whole recommendation for another user of the same history, all from nothing."""
 
-    def fresh(work: Callable[[Recommender], object]) -> None:
-        sides.ours.forget(_USER)
-        with tempfile.TemporaryDirectory() as home:
-            settings = load_settings(home=home, scenario="shop", language="en", model="none")
-            with Recommender.open(
-                model=sides.ours, embedder=SentenceEmbedder(), settings=settings
-            ) as recommender:
-                recommender.add_items(sample.items)
-                recommender.record(events)
-                recommender.catalogue.search_words("tent", 1)  # the word index is made when first used
-                work(recommender)
+    def newcomer(what: str) -> str:
+        user = f"{_USER}-{number}-{what}"
+        mine = {"user": user}
+        recommender.record(
+            event.model_copy(update=mine | {"id": f"{user}-{at}"}) for at, event in enumerate(events)
+        )
+        return user
 
-    def profile(recommender: Recommender) -> None:
-        found["profile"].append(timed(lambda: recommender.profile(_USER)))
-
-    def recommend(recommender: Recommender) -> None:
-        started = time.perf_counter()
-        run = recommender.recommend(_USER)
-        found["recommend"].append(time.perf_counter() - started)
-        for stage in tokens:
-            calls = [one for one in run.calls if stage == "recommend" or one.stage.startswith(stage[:4])]
-            tokens[stage] = sum(one.prompt_tokens - one.cached_tokens + one.output_tokens for one in calls)
-        found["rank"].append(_rank(recommender))
-
-    fresh(profile)
-    fresh(recommend)
+    user = newcomer("profile")
+    found["profile"].append(timed(lambda: recommender.profile(user)))
+    sides.ours.forget(user)
+    user = newcomer("all")
+    started = time.perf_counter()
+    run = recommender.recommend(user)
+    found["recommend"].append(time.perf_counter() - started)
+    for stage in tokens:
+        calls = [one for one in run.calls if stage == "recommend" or one.stage.startswith(stage[:4])]
+        tokens[stage] = sum(one.prompt_tokens - one.cached_tokens + one.output_tokens for one in calls)
+    found["rank"].append(_rank(recommender, user))
+    sides.ours.forget(user)
 
 
-def _rank(recommender: Recommender) -> float:
-    """20 candidates, with the history's prefix warm and the items' priors known: the second time."""
+def _rank(recommender: Recommender, user: str) -> float:
+    """20 candidates, with the history's prefix warm and the items' priors known: the second time.
+
+    The candidates are read anew: the model keeps the prefix, not what was scored after it.
+    """
     items = {item.id: item for item in recommender.catalogue.get(recommender.catalogue.ids())}
-    events = recommender.memory.events(_USER)
+    events = recommender.memory.events(user)
     history = read_history(events, items, recommender.catalogue, recommender.settings)
-    query = Query(history, recommender.profile(_USER))
+    query = Query(history, recommender.profile(user))
     ids = [one for one in items if one not in history.consumed][:_CANDIDATES]
     found = everything(recommender.catalogue, ids)
-    priors = Priors(memory_database())
-    ranker = Ranker(recommender.catalogue, Engagement.empty(), load_weights(), priors)
+    ranker = Ranker(recommender.catalogue, Engagement.empty(), load_weights(), Priors(memory_database()))
     ledger = Ledger(recommender.model)
     ranker.rank(found, query, ledger, recommender.prompts, _CANDIDATES)
     return timed(lambda: ranker.rank(found, query, ledger, recommender.prompts, _CANDIDATES))
 
 
 def _their_round(
-    llama: llama_cpp.Llama, sample: Sample, events: list[Event], found: dict[str, list[float]]
+    llama: llama_cpp.Llama,
+    sample: Sample,
+    events: list[Event],
+    number: int,
+    found: dict[str, list[float]],
 ) -> None:
     items = {item.id: item for item in sample.items}
     history = "\n".join(
@@ -136,7 +154,9 @@ def _their_round(
     candidates = [item for item in sample.items if item.id not in seen][:_CANDIDATES]
     profile = timed(lambda: _json_profile(llama, history))
     listing = timed(lambda: _listing(llama, history, candidates))
-    warm = timed(lambda: _listing(llama, history, candidates))  # its prompt is still there: as warm as ours
+    # The candidates in another order: the history is still there and they are read anew, as on our side.
+    shuffled = random.Random(number).sample(candidates, len(candidates))  # noqa: S311 - an order, repeatable
+    warm = timed(lambda: _listing(llama, history, shuffled))
     reasons = sum(timed(lambda item=item: _reason(llama, history, item)) for item in candidates[:5])  # type: ignore[misc]  # mypy cannot type a default
     found["profile"].append(profile)
     found["rank"].append(warm)

@@ -4,9 +4,9 @@ Tokens are the cost, so each is read once: prompts that begin alike share their 
 that begin alike share theirs, what a grammar forces is never decoded alone, and prefixes worth keeping
 come back from memory or disk. Several texts are written in one batch.
 
-The last bits of a logit depend on how many tokens were read together. So every prompt is read in the same
-steps (`_steps`), and what is already there is used up to a step that both have: a warm answer is exactly
-the cold one.
+The last bits of a logit depend on how few tokens were read together. So no prompt is read in pieces of less
+than 64 tokens, and what is already there is used up to a place where a fresh reading could have begun a
+piece too (`_steps`): a warm answer is exactly the cold one.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from .decoding import Writer
 from .errors import CancelledError, ModelError, PromptTooLongError
 from .gguf import check_gguf
 from .grammar import Grammars, Matcher
-from .llama import Batch, Context, EngineSettings, Logits, Weights, common_length
+from .llama import STRIDE, Batch, Context, EngineSettings, Logits, Weights, common_length
 from .llm import DEFAULT_LIMITS, Constraint, Generated, Limits, OnText, Prompt, Scored, Usage
 from .prefix_cache import PrefixCache
 from .queue import Job, ModelThread
@@ -36,7 +36,6 @@ from .weights import sha256_of
 T = TypeVar("T")
 
 _SHORT_PREFIX = 32  # reading fewer tokens than this is cheaper than keeping them
-_STRIDE = 64  # from so many tokens on, llama.cpp computes each as it would among more
 
 
 @dataclass(slots=True)
@@ -76,9 +75,8 @@ class LlamaModel:
             raise
         self._grammars: Grammars | None = None
         self._live: list[int] = []  # the tokens whose cells sequence 0 holds
-        self._live_steps: list[int] = []  # the lengths at which the reading of them made a step
+        self._live_steps: list[int] = []  # the lengths from which reading may go on
         self._last_row: Logits | None = None  # the logits after them
-        self._stride = min(_STRIDE, self._context.batch)
         self._buffer = np.empty(self._weights.size, np.float32)
         self._fingerprint = _fingerprint(path, self.settings)
         self._prefixes = PrefixCache(
@@ -258,14 +256,14 @@ class LlamaModel:
             self._reset()
             return self._buffer
         wanted, ends = prompt.ids[:length], prompt.ends(length)
-        steps = _steps(ends, length, self._stride)
+        steps = _steps(ends, length)
         reading.prompt += length
         at = self._resume(wanted, steps, prompt.keeps, owner)
         reading.cached += at
         owners = {keep.length: owner if keep.private else "" for keep in prompt.keeps}
         while at < length:
             job.check()
-            end = self._step_end(at, next(end for end in [*ends, length] if end > at))
+            end = _piece_end(at, next(end for end in [*ends, length] if end > at), self._context.batch)
             self._extend(wanted[at:end], [step for step in steps if at < step <= end], last=end == length)
             at = end
             if at in owners and at >= _SHORT_PREFIX and self._prefixes.takes(self._context.state_size(0)):
@@ -314,11 +312,6 @@ class LlamaModel:
         self._live = self._live[:length]
         self._live_steps = [step for step in self._live_steps if step <= length]
         return length
-
-    def _step_end(self, at: int, stop: int) -> int:
-        """How far one decode reads from `at` on: over whole strides, or over the rest before `stop`."""
-        whole = (stop - at) // self._stride
-        return at + self._stride * min(whole, self._context.batch // self._stride) if whole else stop
 
     def _extend(self, tokens: list[int], steps: list[int], *, last: bool) -> None:
         batch = Batch.empty()
@@ -373,14 +366,27 @@ class LlamaModel:
             raise PromptTooLongError(msg)
 
 
-def _steps(ends: list[int], length: int, stride: int) -> list[int]:
-    """Where the reading of a prompt makes steps: every `stride` tokens from the last of `ends`, and there."""
+def _steps(ends: list[int], length: int) -> list[int]:
+    """The lengths at which a fresh reading of a prompt begins a piece, or could: it is all the same.
+
+    These are `ends` (kept prefixes), the whole length, and between them every 64 tokens from the last end on
+    if at least 64 are left before the next.
+    """
     steps: list[int] = []
     start = 0
     for end in [*ends, length]:
-        steps += [*range(start + stride, end, stride), *([end] if end > start else [])]
+        steps += range(start + STRIDE, end - STRIDE + 1, STRIDE)
+        steps += [end] if end > start else []
         start = end
     return steps
+
+
+def _piece_end(at: int, stop: int, batch: int) -> int:
+    """How far one decode reads from `at` on: to `stop` if that fits, else so that 64 or more are left."""
+    if stop - at <= batch:
+        return stop
+    whole = batch // STRIDE * STRIDE
+    return at + (whole if stop - at - whole >= STRIDE else whole - STRIDE)
 
 
 def _shared_length(prompts: list[list[int]]) -> int:

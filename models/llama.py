@@ -25,6 +25,9 @@ KVType = Literal["f16", "q8_0"]
 MAX_SEQUENCES = 256
 """How many sequences llama.cpp lets one context hold (LLAMA_MAX_SEQ)."""
 
+STRIDE = 64
+"""From so many tokens on, llama.cpp computes each exactly as it would among more of them."""
+
 _KV_TYPES = {"f16": L.GGML_TYPE_F16, "q8_0": L.GGML_TYPE_Q8_0}
 _ABORTED = 2  # llama_decode's answer when the abort callback said so
 _NO_ROOM = 1  # ... and when the context has no cells left
@@ -271,6 +274,9 @@ class Context:
         """Reserve the cells; raises ModelError if memory or settings do not allow it."""
         self._weights = weights
         self.settings = settings
+        if settings.batch < 2 * STRIDE:
+            msg = f"batch must be at least {2 * STRIDE}, not {settings.batch}"
+            raise ModelError(msg)
         if not 2 <= settings.rows <= min(settings.batch, MAX_SEQUENCES):
             msg = f"rows must be between 2 and {min(settings.batch, MAX_SEQUENCES)}, not {settings.rows}"
             raise ModelError(msg)

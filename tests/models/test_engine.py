@@ -48,7 +48,7 @@ class Pick(BaseModel):
 @pytest.fixture(scope="module")
 def small(tiny_path: Path) -> Iterator[LlamaModel]:
     """A model with little room: 256 tokens, and 4 rows and sequences at a time."""
-    with LlamaModel(tiny_path, EngineSettings(context=256, batch=64, rows=4)) as model:
+    with LlamaModel(tiny_path, EngineSettings(context=256, batch=128, rows=4)) as model:
         yield model
 
 
@@ -142,12 +142,12 @@ def test_a_warm_score_is_exactly_the_cold_one(
 
 
 def test_a_warm_text_is_exactly_the_cold_one(tiny_model: LlamaModel, ask: Ask) -> None:
-    prompts = [ask(_words(90, 3), text, owner=OWNER) for text in ("Name a river.", "Name a song.", "你好")]
+    prompts = [ask(_words(190, 3), text, owner=OWNER) for text in ("Name a river.", "Name a song.", "你好")]
     limits = Limits(max_tokens=6)
     _cool(tiny_model, OWNER)
     cold = tiny_model.generate_many(prompts, limits=limits)[0]
     tiny_model.generate_many(prompts[:1], limits=Limits(max_tokens=30))
-    tiny_model.score(ask(_words(90, 3), "Name a hill.", owner=OWNER), TITLES)
+    tiny_model.score(ask(_words(190, 3), "Name a hill.", owner=OWNER), TITLES)
     warm, usage = tiny_model.generate_many(prompts, limits=limits)
     assert warm == cold
     assert usage.cached_tokens > 64
@@ -496,7 +496,7 @@ def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
 
 
 def test_settings_that_llama_cpp_would_die_of_are_refused(tiny_path: Path) -> None:
-    for wrong in (EngineSettings(rows=300), EngineSettings(rows=1), EngineSettings(rows=65, batch=64),
+    for wrong in (EngineSettings(rows=300), EngineSettings(rows=1), EngineSettings(rows=129, batch=128),
                   EngineSettings(kv_type="q8_0", flash_attention=False)):  # fmt: skip
         with pytest.raises(ModelError):
             LlamaModel(tiny_path, wrong)

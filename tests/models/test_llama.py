@@ -22,7 +22,7 @@ from tanqu.models.llama import (
     physical_cores,
 )
 
-SETTINGS = EngineSettings(context=256, batch=64, rows=8)
+SETTINGS = EngineSettings(context=256, batch=128, rows=8)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def _batch(tokens: list[int], *, rows: int = 1, sequence: int = 0) -> Batch:
 
 @pytest.mark.gguf
 def test_batches_that_llama_cpp_would_die_of_are_refused(context: Context) -> None:
-    for wrong in (Batch.empty(), _batch([1] * 65), _batch([1] * 20, rows=9)):
+    for wrong in (Batch.empty(), _batch([1] * 129), _batch([1] * 20, rows=9)):
         with pytest.raises(ModelError, match="does not fit"):
             context.decode(wrong)
     assert context.decode(_batch([1] * 64, rows=8)).shape[0] == 8
@@ -84,8 +84,8 @@ def test_cells_go_into_another_context_of_the_same_kind_only(weights: Weights, c
     assert len(state) == context.state_size(0)
     after = Batch([4], [3], [(0,)], [True])
     expected = context.decode(after)[0].copy()
-    larger = weights.context(EngineSettings(context=512, batch=64, rows=8))
-    other = weights.context(EngineSettings(context=256, batch=64, rows=8, kv_type="q8_0"))
+    larger = weights.context(EngineSettings(context=512, batch=128, rows=8))
+    other = weights.context(EngineSettings(context=256, batch=128, rows=8, kv_type="q8_0"))
     assert larger.restore(0, state)
     assert (larger.decode(after)[0] == expected).all()
     assert not other.restore(0, state)
@@ -116,8 +116,9 @@ def test_settings_are_kept_within_what_the_model_was_trained_for(weights: Weight
 @pytest.mark.gguf
 @pytest.mark.parametrize(("wrong", "message"), [
     (EngineSettings(rows=257), "rows"), (EngineSettings(rows=1), "rows"),
-    (EngineSettings(rows=100, batch=64), "rows"),
+    (EngineSettings(rows=200, batch=128), "rows"),
     (EngineSettings(kv_type="q8_0", flash_attention=False), "needs flash_attention"),
+    (EngineSettings(batch=64, rows=8), "batch must be at least 128"),
 ])  # fmt: skip
 def test_settings_that_do_not_go_together_are_refused(
     weights: Weights, wrong: EngineSettings, message: str
@@ -191,7 +192,7 @@ def test_an_adapter_is_in_force(tiny_path: Path, weights: Weights, context: Cont
     def adapted(scale: float) -> Logits:
         path = tmp_path / f"{scale}.gguf"
         _adapter(path, 576, scale)
-        settings = EngineSettings(context=256, batch=64, rows=8, lora=path)
+        settings = EngineSettings(context=256, batch=128, rows=8, lora=path)
         with_adapter = Weights(tiny_path, settings)
         other = with_adapter.context(settings)
         row: Logits = other.decode(_batch([1, 2, 3]))[0].copy()
