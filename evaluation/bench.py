@@ -333,7 +333,7 @@ def _grammar(sides: Sides) -> dict[str, Row]:
         started = time.perf_counter()
         result, _ = generate(sides.ours, prompt, constraint=constraint, limits=limits)
         seconds = time.perf_counter() - started
-        written.append(len(result.tokens))
+        written.append(min(len(result.tokens), limits.max_tokens))  # what closes a cut text costs nothing
         return seconds / written[-1]
 
     bound, free = in_turn(lambda: per_token(Constraint(schema=schema)), lambda: per_token(None))

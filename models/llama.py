@@ -52,7 +52,7 @@ class EngineSettings:
     threads: int | None = None
     context: int = 4096
     batch: int = 512
-    rows: int = 128
+    rows: int = 80
     kv_type: KVType = "f16"
     flash_attention: bool = True
     gpu_layers: int | None = None
