@@ -31,7 +31,7 @@ from .names import NameStore, key_of
 MAX_INTERESTS = 8
 MAX_NEGATIVE = 3
 _GROUPED = 400  # grouping compares all pairs: of longer histories the heaviest things found the groups
-_NAMED_LINES = 4
+_NAMED_LINES = 6
 _DISTANCE = 0.9  # two groups join while their mean distance is below; best F1 on hand-labelled topics
 _SATURATION = 0.5  # power of a sum of weights; with 0.75 held-out purchases rank 1 percent worse
 _RECENT_EVENTS = 0.3  # an interest is recent if its median event lies in this last part of the history

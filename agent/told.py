@@ -140,9 +140,18 @@ def template(request: str, things: Sequence[Thing], item: Item, interest: str, l
     begun = lead(request, things, language) + quoted(item.title, item, language)
     named = clean(interest, 40)
     if language == "zh":
-        fits = f"与你的兴趣“{named}”相符" if named else "符合你这次的要求" if request else "可以作为开始"
+        fits = (
+            f"与你的兴趣“{named}”相符"
+            if named
+            else "符合你这次的要求"
+            if request
+            else "与之相近"
+            if things
+            else "可以作为开始"
+        )
         return f"{begun}{fits}。"
-    fits = f"fits your interest in {named}" if named else "matches it" if request else "is a place to start"
+    known = "is close to that" if things else "is a place to start"
+    fits = f"fits your interest in {named}" if named else "matches it" if request else known
     return f"{begun} {fits}."
 
 
