@@ -118,20 +118,27 @@ def index(
     file: Annotated[Path | None, typer.Argument(help="Items as .jsonl or .csv, also .gz.")] = None,
     strict: Strict = False,
     rebuild: Annotated[bool, typer.Option(help="Make the vector index anew from the items.")] = False,
+    enrich: Annotated[
+        bool,
+        typer.Option(
+            "--enrich", help="Have the model write keywords for every item; Ctrl-C keeps what is done."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Put the items of a file into the catalogue."""
+    """Put the items of a file into the catalogue; without a file, work on those that are there."""
     from .files import read_items
 
-    if file is None and not rebuild:
-        msg = "name a file of items, or say --rebuild"
+    if file is None and not rebuild and not enrich:
+        msg = "name a file of items, or say --rebuild or --enrich"
         raise InputError(msg)
     loaded = read_items(file, strict) if file else None
     with (
         console.counting("indexing") as count,
-        opened(context, with_model=False, rebuild=rebuild, progress=count) as recommender,
+        opened(context, with_model=enrich, rebuild=rebuild, progress=count) as recommender,
     ):
         result = recommender.add_items(loaded.records, count) if loaded else None
+        understood = _enriched(recommender, count.then("enriching")) if enrich else None
         size = len(recommender.catalogue)
     _keep_scenario(context)
     _tell_problems(loaded)
@@ -140,10 +147,24 @@ def index(
         {
             "added": added, "changed": changed, "unchanged": unchanged, "items": size,
             "skipped": loaded.skipped if loaded else 0, "duplicates": loaded.duplicates if loaded else 0,
+            "enriched": understood.items if understood else 0,
         },
         as_json,
-        f"{added} items added, {changed} changed, {unchanged} unchanged; the catalogue has {size}",
+        f"{added} items added, {changed} changed, {unchanged} unchanged; the catalogue has {size}"
+        + (f"; {understood.items} have keywords of the model, {understood.new} of them new" if understood else ""),
     )  # fmt: skip
+
+
+def _enriched(recommender: "Any", count: console.Count) -> "Any":  # a Recommender, an Enriched
+    """Have the model write about every item, and say what is missing."""
+    try:
+        found = recommender.enrich(count)
+    except KeyboardInterrupt:
+        say("note: what is done is kept; the same command goes on from there")
+        raise
+    if found.failed:
+        say(f"note: the model came to no end about {found.failed} items; they are found by their own words")
+    return found
 
 
 @app.command()

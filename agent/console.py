@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -151,9 +151,15 @@ class Count:
 
     def __init__(self, bar: Progress, what: str) -> None:
         """Show `what` from the first call on."""
-        self._bar = bar
-        self._task = bar.add_task(what, total=None)
+        self._bar, self._what = bar, what
+        self._task: TaskID | None = None
 
     def __call__(self, done: int, total: int) -> None:
         """`done` of `total`."""
+        if self._task is None:
+            self._task = self._bar.add_task(self._what, total=total)
         self._bar.update(self._task, completed=done, total=total)
+
+    def then(self, what: str) -> "Count":
+        """Another line of the same display, for what is counted next."""
+        return Count(self._bar, what)

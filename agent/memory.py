@@ -134,7 +134,7 @@ class Memory:
 
     def __init__(self, engine: sa.Engine) -> None:
         """Create the tables that are not there yet."""
-        self._engine = engine
+        self.engine = self._engine = engine
         self._sqlite = engine.dialect.name == "sqlite"
         create_tables(engine)
         self.names = NameRows(engine)

@@ -16,6 +16,7 @@ from ..models.llm import LanguageModel
 from ..models.records import (
     MAX_ID,
     Candidate,
+    Enrichment,
     Event,
     Explanation,
     Id,
@@ -34,6 +35,7 @@ from ..vectorstore.engagement import Engagement
 from ..vectorstore.filters import compile_where
 from ..vectorstore.indexing import Progress
 from .candidates import Channels, everything
+from .enrichment import Enriched, Enricher
 from .explain import Explainer
 from .files import EventBuilder
 from .history import History, language_of, read_history
@@ -137,6 +139,17 @@ class Recommender:
     def add_items(self, items: Iterable[Item | Where], progress: Progress | None = None) -> UpsertResult:
         """Put items into the catalogue, or new versions of them; raises pydantic's ValidationError."""
         return self.catalogue.upsert((Item.model_validate(item) for item in items), progress)
+
+    def enrich(self, progress: Progress | None = None) -> Enriched:
+        """Have the model write keywords and a theme for every item: they are searched with its words.
+
+        What was written before is not written again, so it can be stopped and goes on.
+
+        Raises:
+            InputError: there is no model.
+        """
+        enricher = Enricher(self.catalogue, self.memory.engine, self.settings, self.prompts)
+        return enricher.run(Ledger(self.model), progress)
 
     def record(self, events: Iterable[Event | Where]) -> RecordResult:
         """Remember events; those without an id get one, those without a time happened now."""
@@ -380,6 +393,7 @@ class Recommender:
             )
         explainer = Explainer(catalogue, self.prompts)
         reasons = explainer.explain(picks, profile, history, self.settings.scenario, ledger)
+        understood = catalogue.enrichments([pick.candidate.item.id for pick in picks])
         return Run(
             user=profile.user,
             request=query.request,
@@ -387,7 +401,7 @@ class Recommender:
             created=datetime.now(UTC),
             profile=profile,
             recommendations=tuple(
-                _picked(place, pick, why)
+                _picked(place, pick, why, understood.get(pick.candidate.item.id))
                 for place, (pick, why) in enumerate(zip(picks, reasons, strict=True), 1)
             ),
             candidates=tuple(ranked),
@@ -416,7 +430,7 @@ def _popular(engagement: Engagement) -> str:
     return "no events, no request, and too few users to say what is popular: the order means nothing"
 
 
-def _picked(place: int, pick: Ranked, why: Explanation) -> Recommendation:
+def _picked(place: int, pick: Ranked, why: Explanation, understood: Enrichment | None) -> Recommendation:
     return Recommendation(
         rank=place,
         item=pick.candidate.item,
@@ -425,6 +439,7 @@ def _picked(place: int, pick: Ranked, why: Explanation) -> Recommendation:
         interest=pick.candidate.interest,
         explanation=why,
         rank_without_model=pick.rank_without_model,
+        enrichment=understood,
     )
 
 

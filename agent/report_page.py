@@ -54,6 +54,7 @@ class PickView:
     tags: tuple[str, ...]
     attributes: tuple[tuple[str, str], ...]
     excerpt: Clipped | None
+    understood: str
     interest: Clipped | None
     interest_number: int | None
     reason: Clipped

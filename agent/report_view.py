@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 
-from ..models.records import Call, HistoryEvent, Interest, Item, Ranked, Recommendation, Run
+from ..models.records import Call, Enrichment, HistoryEvent, Interest, Item, Ranked, Recommendation, Run
 from .report_charts import bar_widths, split_score, waterfall
 from .report_page import Cited, Command, EventView, InterestView, Page, PickView, StageView
 from .report_text import Clipped, Words, clip, clipped, number, shown, words_of
@@ -145,6 +145,7 @@ def _pick(
         tags=_tags(item),
         attributes=_attributes(item),
         excerpt=clipped(item.text, _EXCERPT) if shown(item.text) else None,
+        understood=_understood(pick.enrichment, words),
         interest=clipped(pick.interest, _KEYWORD) if pick.interest else None,
         interest_number=interests.get(pick.interest) if pick.interest else None,
         reason=clipped(reason.text, _PROSE),
@@ -161,6 +162,14 @@ def _tags(item: Item) -> tuple[str, ...]:
     tags = [clip(shown(tag), _LABEL) for tag in item.tags if shown(tag)]
     more = (f"+{len(tags) - _TAGS}",) if len(tags) > _TAGS else ()
     return (*tags[:_TAGS], *more)
+
+
+def _understood(enrichment: Enrichment | None, words: Words) -> str:
+    """What a model wrote about an item; nothing where none did."""
+    if enrichment is None:
+        return ""
+    parts = (clip(shown(one), _LABEL) for one in (*enrichment.keywords, enrichment.theme))
+    return words["comma"].join(dict.fromkeys(parts))
 
 
 def _attributes(item: Item) -> tuple[tuple[str, str], ...]:

@@ -103,6 +103,18 @@ class Item(Record):
         return " ".join(part for part in (self.title, " ".join(self.tags), self.text) if part)
 
 
+class Enrichment(Record):
+    """What a model wrote about an item: searched with the item's own words, never among them."""
+
+    keywords: tuple[str, ...]
+    theme: str
+
+    @property
+    def content(self) -> str:
+        """Keywords and theme in one line."""
+        return " ".join((*self.keywords, self.theme))
+
+
 class Event(Record):
     """Something a user did, to an item of the catalogue or in words (`query`).
 
@@ -224,6 +236,7 @@ class Recommendation(Record):
     interest: str | None
     explanation: Explanation
     rank_without_model: int | None = None
+    enrichment: Enrichment | None = None
     counterfactual: tuple[Counterfactual, ...] = ()
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from ..models.embedder import Embedder, Vectors
 from ..models.errors import CatalogueError
-from ..models.records import Item
+from ..models.records import Enrichment, Item
 from .database import memory_database, open_database, private_folder
 from .filters import Columns, compile_where
 from .indexing import Indexer, Progress
@@ -130,6 +130,19 @@ class Catalogue:
             self._indexer.settle(progress)
         return UpsertResult(*stored, repeated=len(given) - len(unique))
 
+    def enrich(self, given: Sequence[tuple[Item, Enrichment]]) -> int:
+        """Have items found by what a model wrote about them too; how many this changed, which are embedded.
+
+        It is kept apart from the items, and goes when an item goes or says something else.
+
+        Raises:
+            CatalogueError: another process is writing.
+        """
+        with self._writing():
+            changed = self._items.enrich(given)
+            self._indexer.settle(None)
+        return changed
+
     def delete(self, ids: Iterable[str]) -> int:
         """Remove items; returns how many were there.
 
@@ -218,6 +231,10 @@ class Catalogue:
     def get(self, ids: Sequence[str]) -> list[Item]:
         """Items in the order asked; missing ones are left out."""
         return self._items.get(ids)
+
+    def enrichments(self, ids: Sequence[str]) -> dict[str, Enrichment]:
+        """What a model wrote about those of these items that have it, by id."""
+        return self._items.enrichments(ids)
 
     @property
     def fingerprint(self) -> str:

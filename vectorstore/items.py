@@ -23,8 +23,10 @@ from sqlalchemy import (
     update,
 )
 
-from ..models.records import Item
+from ..models.records import Enrichment, Item
+from . import enriched
 from .database import METADATA
+from .enriched import ENRICHED
 from .filters import Fields
 
 _CHUNK = 500
@@ -71,7 +73,11 @@ class Entry(NamedTuple):
     content: str
 
 
-_ENTRY = (_ITEMS.c.id, _ITEMS.c.row, _ITEMS.c.title, _ITEMS.c.text, _ITEMS.c.tags)
+_ENTRY = (
+    _ITEMS.c.id, _ITEMS.c.row, _ITEMS.c.title, _ITEMS.c.text, _ITEMS.c.tags,
+    ENRICHED.c.keywords, ENRICHED.c.theme,
+)  # fmt: skip
+_WITH_ENRICHED = _ITEMS.outerjoin(ENRICHED, _ITEMS.c.id == ENRICHED.c.id)
 
 
 class ItemRows:
@@ -135,7 +141,8 @@ class ItemRows:
         """All items in the order of ids(), `size` at a time; only every n-th by row number."""
         last = 0
         while True:
-            wanted = select(*_ENTRY).where(_ITEMS.c.row > last, _ITEMS.c.row % every == 0)
+            joined = select(*_ENTRY).select_from(_WITH_ENRICHED)
+            wanted = joined.where(_ITEMS.c.row > last, _ITEMS.c.row % every == 0)
             with self._engine.connect() as connection:
                 rows = connection.execute(wanted.order_by(_ITEMS.c.row).limit(size)).all()
             if not rows:
@@ -164,14 +171,42 @@ class ItemRows:
                 connection.execute(delete(_ITEMS).where(_ITEMS.c.id.in_(part)))
                 _mark(connection, [row.id for row in rows])
                 _add_content(connection, (-int(row.digest, 16) for row in rows))
+                _add_content(connection, [enriched.drop(connection, part)])
                 _bump(connection)
             removed += len(rows)
         return removed
+
+    def enrich(self, given: Sequence[tuple[Item, Enrichment]]) -> int:
+        """Keep what was written about items, if they still say what they said; how many are changed by it."""
+        changed = 0
+        for part in chunks(given, _CHUNK):
+            with self._engine.begin() as connection:
+                picked = select(_ITEMS.c.id, _ITEMS.c.words).where(
+                    _ITEMS.c.id.in_([one.id for one, _ in part])
+                )
+                words = {row.id: row.words for row in connection.execute(picked)}
+                same = {one.id: found for one, found in part if words.get(one.id) == _digest(one.content)}
+                ids, added = enriched.put(connection, same)
+                if ids:
+                    _mark(connection, ids)
+                    _add_content(connection, [added])
+                    _bump(connection)
+            changed += len(ids)
+        return changed
+
+    def enrichments(self, ids: Sequence[str]) -> dict[str, Enrichment]:
+        """What was written about those of these items that have it."""
+        found: dict[str, Enrichment] = {}
+        with self._engine.connect() as connection:
+            for part in chunks(list(dict.fromkeys(ids)), _CHUNK):
+                found |= enriched.read(connection, part)
+        return found
 
     def pending_batches(self, size: int) -> Iterator[list[Entry]]:
         """What the index has not seen, in the order of ids as text, `size` at a time."""
         last = ""
         joined = _PENDING.outerjoin(_ITEMS, _PENDING.c.id == _ITEMS.c.id)
+        joined = joined.outerjoin(ENRICHED, _PENDING.c.id == ENRICHED.c.id)
         wanted = select(_PENDING.c.id, *_ENTRY[1:]).select_from(joined).order_by(_PENDING.c.id).limit(size)
         while True:
             with self._engine.connect() as connection:
@@ -230,8 +265,10 @@ def _item(row: Any) -> Item:  # a row of _ITEMS
 
 
 def _entry(row: Any) -> Entry:  # a row of _ENTRY, whose type depends on how it was selected
-    """An entry with `Item.content`; no Item is made, as every item that is indexed passes here."""
-    parts = (row.title, " ".join(row.tags or ()), row.text)
+    """An entry with `Item.content` and what was written about it; no Item is made, as every item that is
+    indexed passes here.
+    """
+    parts = (row.title, " ".join(row.tags or ()), row.text, " ".join(row.keywords or ()), row.theme)
     return Entry(row.id, row.row, " ".join(part for part in parts if part))
 
 
@@ -273,6 +310,7 @@ def _store(connection: Connection, items: Sequence[Item]) -> Stored:
         )
     reworded = [one for one in changed if one["words"] != known[one["id"]].words]
     _mark(connection, [str(one["id"]) for one in (*new, *reworded)])
+    _add_content(connection, [enriched.drop(connection, [str(one["id"]) for one in reworded])])
     sums = [int(str(one["digest"]), 16) for one in (*new, *changed)]
     _add_content(connection, (*sums, *(-int(known[one["id"]].digest, 16) for one in changed)))
     return Stored(len(new), len(changed), len(items) - len(new) - len(changed))

@@ -227,6 +227,23 @@ def test_a_report_is_written_and_its_path_printed(tanqu: Tanqu, tmp_path: Path, 
     assert done.code == 0 and Path(done.out.strip()).read_text(encoding="utf-8").count("tent") > 0
 
 
+def test_enriching_needs_a_model_and_says_so(tanqu: Tanqu, tmp_path: Path) -> None:
+    done = tanqu("index", "--enrich")
+    assert done.code == 1 and done.err.startswith("error: ") and "--model" in done.err
+
+
+@pytest.mark.gguf
+def test_a_catalogue_is_enriched_with_and_without_a_file(
+    tanqu: Tanqu, tmp_path: Path, tiny_path: Path
+) -> None:
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"id": "a", "title": "Cork yoga mat"}\n', encoding="utf-8")
+    first = tanqu("--model", tiny_path, "index", items, "--enrich")
+    assert first.code == 0 and "keywords of the model" in first.out
+    again = tanqu("--model", tiny_path, "index", "--enrich", "--json").json
+    assert again["added"] == 0 and again["items"] == 1 and again["enriched"] in (0, 1)
+
+
 @pytest.mark.usefixtures("shop")
 def test_a_report_on_everybody_is_a_folder_with_an_index(tanqu: Tanqu, tmp_path: Path) -> None:
     done = tanqu("report", "--all", "-o", tmp_path / "all", "-n", "1")
