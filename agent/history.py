@@ -1,7 +1,10 @@
 """A user's events, read against the catalogue: what each was about, in words and as a vector."""
 
+import math
+from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from scipy import sparse
@@ -10,9 +13,12 @@ from ..models.embedder import Vectors
 from ..models.records import Event, HistoryEvent, Item, Language, Scenario
 from ..prompts import clean
 from ..vectorstore.catalogue import Catalogue
-from .settings import Settings, event_weights
+from .settings import SESSION_GAP, Settings, event_weights
 
 _TAGS_SHOWN = 4
+_COUNTED = 32  # repetitions beyond these would add less than a billionth
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK = timedelta(microseconds=1)  # whole ones, so that no order of adding differs from another
 
 
 def line_of(item: Item) -> str:
@@ -114,34 +120,70 @@ def read_history(
         item = items.get(event.item) if event.item is not None else None
         content = item.content if item else (event.query or "").strip()
         entries.append(Entry(event, item, weight, content))
-    entries = _settled(entries)
+    entries = _settled(entries, settings.scenario)
     lines = [entry.line if entry.content else "" for entry in entries]
     words = catalogue.word_vectors(lines)
     return History(tuple(entries), _vectors(entries, catalogue), words, settings.scenario)
 
 
-def saturated(weights: Sequence[float]) -> float:
-    """What several events of one sign say about one thing: each further one half of the one before."""
-    return float(sum(weight / 2**at for at, weight in enumerate(sorted(weights, reverse=True))))
+def repeated(entries: Sequence[Entry], scenario: Scenario) -> float:
+    """What events of one sign say about one thing, above 0.
+
+    Of repetitions within a session each counts half of the one before. Returns after `SESSION_GAP` count
+    more: what all events say as one session and what the sessions say added up have their geometric mean.
+    No further event lowers it.
+    """
+    together = _saturated(sorted(-abs(one.weight) for one in entries))
+    apart = _by_session(entries, SESSION_GAP[scenario] // _TICK)
+    return together if apart <= together else math.sqrt(together * apart)
 
 
-def _settled(entries: Sequence[Entry]) -> list[Entry]:
+def _saturated(falling: Sequence[float]) -> float:
+    """Each further one of these negative weights, strongest first, counts half of the one before."""
+    return -math.fsum(weight / 2**at for at, weight in enumerate(falling[:_COUNTED]))
+
+
+def _by_session(entries: Sequence[Entry], gap: int) -> float:
+    """What sessions say, added up; events without a time are one session.
+
+    A session has no beginning and no end that one more event could move: every event lasts for one gap, and
+    events count as repetitions of each other for as long as both last.
+    """
+    untimed = sorted(-abs(one.weight) for one in entries if one.event.time is None)
+    steps: list[tuple[int, bool, float]] = []
+    for one in entries:
+        if one.event.time is not None:
+            start = (one.event.time - _EPOCH) // _TICK
+            steps += [(start, True, -abs(one.weight)), (start + gap, False, -abs(one.weight))]
+    lasting: list[float] = []
+    said, before = [_saturated(untimed)], 0
+    for moment, begins, weight in sorted(steps):
+        said.append(_saturated(lasting) * ((moment - before) / gap))
+        before = moment
+        if begins:
+            insort(lasting, weight)
+        else:
+            del lasting[bisect_left(lasting, weight)]
+    return math.fsum(said)
+
+
+def _settled(entries: Sequence[Entry], scenario: Scenario) -> list[Entry]:
     """Entries whose weights have the sign of what all events about their thing say together.
 
     A film that was watched and then disliked is disliked: what speaks for it counts nothing, and what
     speaks against it counts as much as is left.
     """
-    things: dict[str, list[float]] = {}
+    things: dict[str, list[Entry]] = {}
     for entry in entries:
-        things.setdefault(entry.key, []).append(entry.weight)
-    shares = {key: _shares(weights) for key, weights in things.items()}
+        things.setdefault(entry.key, []).append(entry)
+    shares = {key: _shares(some, scenario) for key, some in things.items()}
     return [replace(entry, weight=entry.weight * shares[entry.key][entry.weight < 0]) for entry in entries]
 
 
-def _shares(weights: Sequence[float]) -> tuple[float, float]:
+def _shares(entries: Sequence[Entry], scenario: Scenario) -> tuple[float, float]:
     """How much of the positive and of the negative weights is left when both are set against each other."""
-    for_ = saturated([weight for weight in weights if weight > 0])
-    against = saturated([-weight for weight in weights if weight < 0])
+    for_ = repeated([one for one in entries if one.weight > 0], scenario)
+    against = repeated([one for one in entries if one.weight < 0], scenario)
     if for_ >= against:
         return ((for_ - against) / for_ if for_ else 0.0), 0.0
     return 0.0, (against - for_) / against

@@ -24,7 +24,7 @@ from ..models.llm import Constraint, Limits, Prompt
 from ..models.records import Horizon, Interest, Language, Polarity, Profile, Record, WrittenBy
 from ..prompts import Prompts, clean
 from ..vectorstore.lexical import tokens
-from .history import History, saturated
+from .history import History, repeated
 from .ledger import Ledger
 from .names import NameStore, key_of
 
@@ -142,7 +142,7 @@ def group(history: History, polarity: Polarity) -> list[Group]:
     if not things:
         return []
     weights = {
-        key: saturated([abs(history.entries[place].weight) for place in places])
+        key: repeated([history.entries[place] for place in places], history.scenario)
         for key, places in things.items()
     }
     # Ties are decided by what things are, never by their place: events of equal time have no order.

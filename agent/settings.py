@@ -46,6 +46,14 @@ HALF_LIFE: Mapping[Scenario, timedelta] = {
 }
 """After how much time an event counts half: what moves fast is forgotten fast."""
 
+SESSION_GAP: Mapping[Scenario, timedelta] = {
+    "news": timedelta(minutes=30),
+    "social": timedelta(minutes=30),
+    "video": timedelta(hours=4),
+    "shop": timedelta(hours=12),
+}
+"""After how much time an event about the same thing is a return, and no more a repetition."""
+
 SETTINGS_FILE = "settings.toml"
 ENVIRONMENT_PREFIX = "TANQU_"
 
