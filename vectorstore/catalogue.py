@@ -22,7 +22,7 @@ from .database import memory_database, open_database, private_folder
 from .filters import Columns, compile_where
 from .indexing import Indexer, Progress
 from .items import ItemRows
-from .lexical import LexicalIndex, load_or_build
+from .lexical import LexicalIndex, caught_up, of_home, told
 from .search import Found, Where, nearest
 
 LOCK_SECONDS = 5.0
@@ -55,6 +55,7 @@ class Catalogue:
         self._indexer = Indexer(items, embedder, home)
         self._columns: Columns | None = None
         self._lexical: LexicalIndex | None = None
+        self._reworded: set[str] | None = set()  # what the lexical index has not heard of; None: not known
         self._aligned: NDArray[np.int64] | None = None  # the place in the columns of each lexical document
         self._version = items.version
 
@@ -122,6 +123,7 @@ class Catalogue:
         given = list(items)
         unique = {item.id: item for item in given}
         with self._writing():
+            self._noticed(unique)
             stored = self._items.store(list(unique.values()))
             if self._columns is not None:
                 known = self._items.rows(list(unique))
@@ -151,6 +153,7 @@ class Catalogue:
         """
         doomed = list(ids)
         with self._writing():
+            self._noticed(doomed)
             removed = self._items.remove(doomed)
             for id_ in doomed if self._columns is not None else ():
                 self._columns.drop(id_)  # type: ignore[union-attr]  # looked at in the line above
@@ -171,10 +174,15 @@ class Catalogue:
         """Be the only writer of this home, see what others wrote, and note that we have seen our own."""
         with self._guard, self._locked():
             self._refresh()
-            self._lexical = None
             self._version = -1  # unless it ends well, everything is read again
             yield
             self._version = self._items.version
+
+    def _noticed(self, ids: Iterable[str]) -> None:
+        """Have the words of these looked at before they are searched again."""
+        self._aligned = None
+        if self._lexical is not None and self._reworded is not None:
+            self._reworded.update(ids)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -207,7 +215,7 @@ class Catalogue:
         if version != self._version:
             with self._guard:
                 self._indexer.reopen()
-                self._columns = self._lexical = None
+                self._columns = self._aligned = self._reworded = None
                 self._version = version
 
     # -- reading ------------------------------------------------------------------------------
@@ -305,17 +313,17 @@ class Catalogue:
         """
         compile_where(where)
         self._refresh()
-        lexical = self._loaded_lexical()
         if not where:
+            lexical = self._loaded_lexical()
             allowed = np.ones(len(lexical.ids), dtype=np.bool_)
             allowed[[lexical.place[id_] for id_ in exclude if id_ in lexical.place]] = False
             return lexical.search(text, k, allowed)
-        columns = self._loaded_columns()
         with self._guard:
+            lexical, columns = self._loaded_lexical(), self._loaded_columns()
             if self._aligned is None:
                 self._aligned = columns.aligned(lexical.ids)
-            mask = columns.allowed(where, exclude)
-            return lexical.search(text, k, np.append(mask, False)[self._aligned])
+            allowed = np.append(columns.allowed(where, exclude), False)[self._aligned]
+        return lexical.search(text, k, allowed)
 
     def word_scores(self, text: str, ids: Sequence[str]) -> NDArray[np.float32]:
         """BM25 of each id for a text; 0 where no word is shared or the item is missing."""
@@ -362,9 +370,17 @@ class Catalogue:
     def _loaded_lexical(self) -> LexicalIndex:
         """The words of all items, from the home folder if they are those of its present content."""
         with self._guard:
-            if self._lexical is None:
-                self._lexical, self._aligned = load_or_build(self._home, self._items), None
-            return self._lexical
+            known, heard = self._lexical, self._reworded
+            if known is not None and not heard and heard is not None:
+                return known
+            if known is None:
+                known = of_home(self._home, self._items)
+            elif heard is None:
+                known, _ = caught_up(known, self._items)
+            else:
+                known = told(known, self._items, heard)
+            self._lexical, self._aligned, self._reworded = known, None, set()
+            return known
 
 
 __all__ = ["Catalogue", "Found", "UpsertResult", "Where"]

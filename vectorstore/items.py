@@ -150,6 +150,25 @@ class ItemRows:
             yield [_entry(row) for row in rows]
             last = rows[-1].row
 
+    def entries(self, ids: Sequence[str]) -> Iterator[Entry]:
+        """What the index needs of those ids that are there."""
+        for part in chunks(list(dict.fromkeys(ids)), _CHUNK):
+            with self._engine.connect() as connection:
+                rows = connection.execute(select(*_ENTRY).where(_ITEMS.c.id.in_(part))).all()
+            yield from map(_entry, rows)
+
+    def digests(self) -> Iterator[tuple[str, str]]:
+        """(id, digest of what it says) of all items, in no particular order."""
+        last = 0
+        wanted = select(_ITEMS.c.row, _ITEMS.c.id, _ITEMS.c.words).order_by(_ITEMS.c.row).limit(20_000)
+        while True:
+            with self._engine.connect() as connection:
+                rows = connection.execute(wanted.where(_ITEMS.c.row > last)).all()
+            if not rows:
+                return
+            yield from ((row[1], row[2]) for row in rows)
+            last = rows[-1][0]
+
     def store(self, items: Sequence[Item]) -> Stored:
         """Insert or update items of different ids; what is the same as before costs one look."""
         total = Stored()
@@ -272,7 +291,8 @@ def _entry(row: Any) -> Entry:  # a row of _ENTRY, whose type depends on how it 
     return Entry(row.id, row.row, " ".join(part for part in parts if part))
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """32 hex digits of a text."""
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -286,8 +306,8 @@ def _values(item: Item) -> dict[str, object]:
         "tags": list(item.tags),
         "kind": item.kind,
         "attributes": item.attributes,
-        "digest": _digest(json.dumps(record, sort_keys=True)),
-        "words": _digest(item.content),
+        "digest": digest(json.dumps(record, sort_keys=True)),
+        "words": digest(item.content),
     }
 
 
@@ -344,4 +364,4 @@ def _write(connection: Connection, key: str, value: bytes) -> None:
         connection.execute(insert(_META).values(key=key, value=value))
 
 
-__all__ = ["Entry", "ItemRows", "Stored", "chunks"]
+__all__ = ["Entry", "ItemRows", "Stored", "chunks", "digest"]

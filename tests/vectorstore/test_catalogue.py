@@ -22,6 +22,7 @@ from tanqu.models.embedder import HashEmbedder, Vectors
 from tanqu.models.errors import CatalogueError, InputError
 from tanqu.models.records import Item
 from tanqu.vectorstore import Catalogue, UpsertResult, catalogue, compile_where, open_database, search
+from tanqu.vectorstore.items import Entry, ItemRows
 
 WORDS = [
     *("racing", "puzzle", "farming", "chess", "poker", "golf", "tennis", "soccer", "space"),
@@ -567,6 +568,86 @@ def test_a_full_database_is_an_error_of_ours(home: Path) -> None:
             with pytest.raises(CatalogueError, match=r"full.*make room"), connection.begin_nested():
                 connection.exec_driver_sql("CREATE TABLE big AS SELECT randomblob(1000000) AS x")
         engine.dispose()
+
+
+# -- words ------------------------------------------------------------------------------------
+
+
+def words_of(home: Path, text: str) -> tuple[Any, ...]:
+    """What a new process finds, what one finds that has to read all items, and how often words were kept."""
+    with Catalogue.open(home, HashEmbedder()) as store:
+        found = store.search_words(text, 700)
+    kept = [path.name for path in (home / "words").iterdir()]
+    with Catalogue.open(home, HashEmbedder()) as store:
+        fresh = Catalogue.in_memory(store.get(store.ids()), HashEmbedder()).search_words(text, 700)
+    return found, fresh, kept
+
+
+def test_a_change_to_one_item_reads_the_words_of_that_one_only(home: Path) -> None:
+    with Catalogue.open(home, HashEmbedder()) as store:
+        store.upsert(ITEMS)
+        store.search_words("chess", 5)
+        read = counted(store)
+        store.upsert([item(3, title="chess for dragons")])
+        store.delete(["g4"])
+        assert store.search_words("for", 5) == []
+        assert [id_ for id_, _ in store.search_words("chess dragons", 1)] == ["g3"]
+        assert read == ["g3"]
+
+
+def test_what_another_process_changed_is_all_that_is_read(home: Path) -> None:
+    with Catalogue.open(home, HashEmbedder()) as store:
+        store.upsert(ITEMS)
+        store.search_words("chess", 5)
+        read = counted(store)
+        with Catalogue.open(home, HashEmbedder()) as other:
+            other.upsert([item(3, title="written elsewhere")])
+            other.delete(["g4"])
+        assert store.search_words("elsewhere", 5)[0][0] == "g3"
+        assert read == ["g3"]
+
+
+def test_a_new_process_takes_up_few_changes_without_writing_all_words_anew(home: Path) -> None:
+    with Catalogue.open(home, HashEmbedder()) as store:
+        store.upsert(ITEMS)
+        store.search_words("chess", 5)
+        [before] = (home / "words").iterdir()
+        store.upsert([item(3, title="chess for dragons")])
+        store.delete(["g4"])
+    found, fresh, kept = words_of(home, "chess dragons")
+    assert found == fresh and kept == [before.name]
+    with Catalogue.open(home, HashEmbedder()) as store:
+        store.upsert(item(n, title=f"chess again {n}") for n in range(9))
+    found, fresh, kept = words_of(home, "chess dragons")
+    assert found == fresh and len(kept) == 1 and kept != [before.name]
+
+
+def test_words_that_were_damaged_are_written_anew(home: Path) -> None:
+    with Catalogue.open(home, HashEmbedder()) as store:
+        store.upsert(ITEMS)
+        store.search_words("chess", 5)
+    [folder] = (home / "words").iterdir()
+    (folder / "docs.npy").write_bytes(b"")
+    found, fresh, kept = words_of(home, "chess")
+    assert found == fresh and kept == [folder.name]
+    assert (folder / "docs.npy").stat().st_size
+
+
+def counted(store: Catalogue) -> list[str]:
+    """Has the ids whose words are read one by one; reading all of them fails."""
+    read: list[str] = []
+
+    class Counting(ItemRows):
+        def entries(self, ids: Sequence[str]) -> Iterator[Entry]:
+            for entry in super().entries(ids):
+                read.append(entry.id)
+                yield entry
+
+        def batches(self, size: int, every: int = 1) -> Iterator[list[Entry]]:
+            raise AssertionError
+
+    store._items = Counting(store._items.engine)
+    return read
 
 
 # -- other processes --------------------------------------------------------------------------

@@ -120,6 +120,48 @@ def test_equal_scores_are_ordered_by_id() -> None:
     assert [id_ for id_, _ in index.search("words", 3)] == ["a", "b", "c"]
 
 
+def test_the_last_place_among_equals_goes_to_the_smaller_id() -> None:
+    index = LexicalIndex.build((f"{n:03d}", "same words") for n in reversed(range(200)))
+    assert [id_ for id_, _ in index.search("words", 3)] == ["000", "001", "002"]
+
+
+TEXTS = st.lists(st.sampled_from(["game", "racing", "farm", "family", "猫粮", "the"]), max_size=6).map(
+    " ".join
+)
+BATCHES = st.lists(
+    st.tuples(st.sets(st.sampled_from("abcdef")), st.dictionaries(st.sampled_from("abcdefgh"), TEXTS)),
+    max_size=5,
+)
+
+
+@given(BATCHES, TEXTS)
+def test_an_index_that_was_changed_is_that_of_what_is_left(
+    batches: list[tuple[set[str], dict[str, str]]], query: str
+) -> None:
+    index, left = LexicalIndex.build([]), dict[str, str]()
+    for gone, documents in batches:
+        before = index.search(query, 9)
+        after = index.changed(gone, documents.items())
+        assert index.search(query, 9) == before
+        left = {id_: text for id_, text in left.items() if id_ not in gone} | documents
+        index = after
+    fresh = LexicalIndex.build(left.items())
+    assert sorted(index.ids) == sorted(left)
+    assert index.search(query, 9) == fresh.search(query, 9)
+    assert index.at_most(query) == fresh.at_most(query)
+    assert dict(zip(index.ids, index.digests.tolist(), strict=True)) == dict(
+        zip(fresh.ids, fresh.digests.tolist(), strict=True)
+    )
+
+
+def test_an_index_that_was_changed_is_saved_without_words_that_came_later(tmp_path: Path) -> None:
+    index = LexicalIndex.build(DOCUMENTS)
+    index.changed(["kart"], [("new", "brand new words")])
+    index.save(tmp_path / "words")
+    loaded = LexicalIndex.load(tmp_path / "words")
+    assert loaded is not None and loaded.search("kart words", 3) == index.search("kart words", 3)
+
+
 @pytest.mark.parametrize("documents", [[], [("a", "")], [("a", "!!!"), ("b", "the")]])
 def test_an_index_without_words_finds_nothing(documents: list[tuple[str, str]], tmp_path: Path) -> None:
     index = LexicalIndex.build(documents)
@@ -147,7 +189,7 @@ def test_saving_over_another_process_changes_nothing(index: LexicalIndex, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "victim", ["ids.json", "data.csc.index.npy", "vocab.index.json", "params.index.json"]
+    "victim", ["ids.json", "vocabulary.json", "digests.npy", "starts.npy", "docs.npy", "lengths.npy"]
 )
 def test_a_damaged_file_is_not_loaded(index: LexicalIndex, tmp_path: Path, victim: str) -> None:
     index.save(tmp_path / "words")
@@ -157,7 +199,7 @@ def test_a_damaged_file_is_not_loaded(index: LexicalIndex, tmp_path: Path, victi
 
 def test_a_pickle_is_never_read(index: LexicalIndex, tmp_path: Path) -> None:
     index.save(tmp_path / "words")
-    np.save(tmp_path / "words" / "data.csc.index.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "words" / "docs.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     assert LexicalIndex.load(tmp_path / "words") is None
 
 
