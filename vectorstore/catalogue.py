@@ -141,6 +141,7 @@ class Catalogue:
             CatalogueError: another process is writing.
         """
         with self._writing():
+            self._noticed(item.id for item, _ in given)
             changed = self._items.enrich(given)
             self._indexer.settle(None)
         return changed

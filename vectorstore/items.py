@@ -152,21 +152,25 @@ class ItemRows:
 
     def entries(self, ids: Sequence[str]) -> Iterator[Entry]:
         """What the index needs of those ids that are there."""
+        wanted = select(*_ENTRY).select_from(_WITH_ENRICHED)
         for part in chunks(list(dict.fromkeys(ids)), _CHUNK):
             with self._engine.connect() as connection:
-                rows = connection.execute(select(*_ENTRY).where(_ITEMS.c.id.in_(part))).all()
+                rows = connection.execute(wanted.where(_ITEMS.c.id.in_(part))).all()
             yield from map(_entry, rows)
 
     def digests(self) -> Iterator[tuple[str, str]]:
-        """(id, digest of what it says) of all items, in no particular order."""
+        """(id, digest of an entry's content) of all items, in no particular order."""
         last = 0
-        wanted = select(_ITEMS.c.row, _ITEMS.c.id, _ITEMS.c.words).order_by(_ITEMS.c.row).limit(20_000)
+        columns = (_ITEMS.c.row, _ITEMS.c.id, _ITEMS.c.words, ENRICHED.c.id)
+        wanted = select(*columns).select_from(_WITH_ENRICHED).order_by(_ITEMS.c.row).limit(20_000)
         while True:
             with self._engine.connect() as connection:
                 rows = connection.execute(wanted.where(_ITEMS.c.row > last)).all()
             if not rows:
                 return
-            yield from ((row[1], row[2]) for row in rows)
+            yield from ((id_, words) for _, id_, words, enriched_id in rows if enriched_id is None)
+            written = [id_ for _, id_, _, enriched_id in rows if enriched_id is not None]
+            yield from ((entry.id, digest(entry.content)) for entry in self.entries(written))
             last = rows[-1][0]
 
     def store(self, items: Sequence[Item]) -> Stored:
@@ -204,7 +208,7 @@ class ItemRows:
                     _ITEMS.c.id.in_([one.id for one, _ in part])
                 )
                 words = {row.id: row.words for row in connection.execute(picked)}
-                same = {one.id: found for one, found in part if words.get(one.id) == _digest(one.content)}
+                same = {one.id: found for one, found in part if words.get(one.id) == digest(one.content)}
                 ids, added = enriched.put(connection, same)
                 if ids:
                     _mark(connection, ids)

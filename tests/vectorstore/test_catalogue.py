@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tanqu.models.embedder import HashEmbedder, Vectors
 from tanqu.models.errors import CatalogueError, InputError
-from tanqu.models.records import Item
+from tanqu.models.records import Enrichment, Item
 from tanqu.vectorstore import Catalogue, UpsertResult, catalogue, compile_where, open_database, search
 from tanqu.vectorstore.items import Entry, ItemRows
 
@@ -620,6 +620,20 @@ def test_a_new_process_takes_up_few_changes_without_writing_all_words_anew(home:
         store.upsert(item(n, title=f"chess again {n}") for n in range(9))
     found, fresh, kept = words_of(home, "chess dragons")
     assert found == fresh and len(kept) == 1 and kept != [before.name]
+
+
+def test_what_a_model_wrote_is_found_by_this_process_and_the_next(home: Path) -> None:
+    written = Enrichment(keywords=("gambits",), theme="board games")
+    with Catalogue.open(home, HashEmbedder()) as store:
+        store.upsert(ITEMS[:300])
+        store.search_words("chess", 5)
+        store.enrich([(ITEMS[3], written)])
+        assert [id_ for id_, _ in store.search_words("gambit", 5)] == ["g3"]
+    with Catalogue.open(home, HashEmbedder()) as store:
+        assert [id_ for id_, _ in store.search_words("gambit", 5)] == ["g3"]
+        read = counted(store)
+        store.search_words("gambit", 5)
+        assert read == []
 
 
 def test_words_that_were_damaged_are_written_anew(home: Path) -> None:
