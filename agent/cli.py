@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -205,12 +205,18 @@ def recommend(
     n: Annotated[int, typer.Option("-n", help="How many, 1 to 100.")] = 5,
     request: Annotated[str, typer.Option(help="What they ask for, in words.")] = "",
     where: Annotated[str, typer.Option(help='A filter as JSON, such as {"price": {"$lte": 50}}.')] = "",
+    what_if: Annotated[
+        bool,
+        typer.Option("--what-if", help="Say where each would stand without what its reason cites; slower."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Recommend unseen items, each with its reason."""
     filter_ = _where(where)
-    with opened(context, with_model=True) as recommender:
-        run = recommender.recommend(user, n=n, request=request, where=filter_)
+    with console.counting("ranking again") as count, opened(context, with_model=True) as recommender:
+        run = recommender.recommend(
+            user, n=n, request=request, where=filter_, what_if=what_if, progress=count
+        )
     if as_json:
         typer.echo(run.model_dump_json(indent=2))
     else:
@@ -228,6 +234,10 @@ def report(
     everyone: Annotated[bool, typer.Option("--all", help="A page for every user, and an index.")] = False,
     n: Annotated[int, typer.Option("-n", help="How many, 1 to 100.")] = 5,
     request: Annotated[str, typer.Option(help="What they ask for, in words.")] = "",
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Leave out where each would stand without what its reason cites."),
+    ] = False,
 ) -> None:
     """Recommend, and write the whole run as a page, Markdown or JSON (report.html, report.md, run.json)."""
     from .report import write_index, write_report
@@ -239,12 +249,15 @@ def report(
         msg = f"no report is called {output.name!r}: end the name in .html, .md or .json"
         raise InputError(msg)
     with opened(context, with_model=True) as recommender:
+        recommended = partial(recommender.recommend, n=n, request=request, what_if=not quick)
         if user is not None:
-            typer.echo(write_report(recommender.recommend(user, n=n, request=request), output))
+            with console.counting("ranking again") as count:
+                run = recommended(user, progress=count)
+            typer.echo(write_report(run, output))
             return
         users = sorted(recommender.memory.users())
         with console.counting("reports") as count:
-            runs = _each(users, lambda one: recommender.recommend(one, n=n, request=request), count)
+            runs = _each(users, recommended, count)
             language = recommender.settings.language
             typer.echo(write_index(runs, output, "zh" if language == "zh" else "en"))
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from ..models.errors import InputError
 from ..models.records import MAX_ID, Id, Profile, Run
 from ..prompts import clean
+from .what_if import told
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -104,6 +105,8 @@ def show_picks(run: Run) -> None:
         head.append(f"  {words['because']}: {pick.interest}" if pick.interest else "", style="dim not bold")
         out.print(head)
         out.print(Padding(Text(pick.explanation.text), (0, 0, 0, 3)))
+        for line in told(run, pick):
+            out.print(Padding(Text(line, style="dim"), (0, 0, 0, 3)))
     for note in run.notes:
         say(f"note: {note}")
 

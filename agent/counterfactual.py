@@ -8,15 +8,20 @@ is not what the user did.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from ..models.records import Candidate, Counterfactual, Interest, Profile, Ranked
+from ..models.records import Candidate, Counterfactual, Interest, Item, Profile, Ranked, Run
 from ..prompts import Prompts
+from ..vectorstore.indexing import Progress
 from .history import History
 from .ledger import Ledger
 from .memory import Edit
 from .ownership import apply_edits, pinned_events, silenced, without
 from .profile import build_profile
 from .ranking import Query, Ranker
+from .selection import select
+
+Made = TypeVar("Made", bound=Run)
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class Ranking:
     """A ranking, and what it was made from.
 
     `candidates` are in the order in which the ranker got them, `history` is as it was read, before muted
-    interests were silenced, and `edits` are what the owner changed.
+    interests were silenced, and `edits` are what the owner changed. `n` were picked, if any were, and nothing
+    that says the same as an item in `used`.
     """
 
     ranker: Ranker
@@ -34,6 +40,8 @@ class Ranking:
     history: History
     edits: Sequence[Edit] = ()
     model_scores: int = 0
+    used: Sequence[Item] = ()
+    n: int = 0
 
     def things(self, events: Collection[str]) -> dict[str, list[str]]:
         """The things that these events are about, in order: for each, the ids of all events about it."""
@@ -56,8 +64,35 @@ class Ranking:
         return replace(self.query, history=silenced(history, profile), profile=profile)
 
 
+@dataclass(frozen=True)
+class _Without:
+    """The ranks without one thing, by item; `picks` are the ids of the list, `by_model` if the model counts."""
+
+    ranks: dict[str, Ranked]
+    picks: frozenset[str]
+    by_model: bool
+
+
+def with_counterfactuals(
+    run: Made, made: Ranking, ledger: Ledger, prompts: Prompts, progress: Progress | None = None
+) -> Made:
+    """The run with a statement for each thing that a reason cites; `ledger` is the one it was made with."""
+    cited = [(pick.item.id, pick.explanation.evidence) for pick in run.recommendations]
+    stated = counterfactuals(made, cited, ledger, prompts, progress)
+    picks = tuple(
+        pick.model_copy(update={"counterfactual": found})
+        for pick, found in zip(run.recommendations, stated, strict=True)
+    )
+    used = {"calls": tuple(ledger.calls), "seconds": ledger.seconds, "notes": tuple(ledger.notes)}
+    return run.model_copy(update={"recommendations": picks, **used})
+
+
 def counterfactuals(
-    made: Ranking, cited: Sequence[tuple[str, Sequence[str]]], ledger: Ledger, prompts: Prompts
+    made: Ranking,
+    cited: Sequence[tuple[str, Sequence[str]]],
+    ledger: Ledger,
+    prompts: Prompts,
+    progress: Progress | None = None,
 ) -> list[tuple[Counterfactual, ...]]:
     """For each item with the events that its reason cites: where it stood without each thing of these.
 
@@ -71,14 +106,17 @@ def counterfactuals(
     for item, found in things.items():
         for key in found:
             asking.setdefault(key, []).append(item)
+    after: dict[str, _Without] = {}
     with ledger.stage("counterfactuals"):
-        after = {
-            key: _ranked_without(made, things[items[0]][key], items, ledger, prompts)
-            for key, items in asking.items()
-        }
+        for done, (key, items) in enumerate(asking.items()):
+            if progress:
+                progress(done, len(asking))
+            after[key] = _ranked_without(made, things[items[0]][key], items, ledger, prompts)
+    if progress:
+        progress(len(asking), len(asking))
     return [
         tuple(
-            _difference(next(one for one in events if one in things[item][key]), before[item], *after[key])
+            _difference(next(one for one in events if one in things[item][key]), before[item], after[key])
             for key in things[item]
         )
         for item, events in cited
@@ -87,26 +125,27 @@ def counterfactuals(
 
 def _ranked_without(
     made: Ranking, events: Collection[str], items: Collection[str], ledger: Ledger, prompts: Prompts
-) -> tuple[dict[str, Ranked], bool]:
-    """The ranks without these events, by item, and whether the model counts in them."""
+) -> _Without:
     query = made.without(events, prompts)
-    cheap = made.ranker.rank(made.candidates, query, Ledger(None), prompts, 0)
+    ranked = made.ranker.rank(made.candidates, query, Ledger(None), prompts, 0)
     by_model = ledger.model is not None and any(one.rank_without_model is not None for one in made.ranked)
-    reached = any(one.candidate.item.id in items and one.rank <= made.model_scores for one in cheap)
+    reached = any(one.candidate.item.id in items and one.rank <= made.model_scores for one in ranked)
     if by_model and reached:
-        inner = Ledger(ledger.model)
-        cheap = made.ranker.rank(made.candidates, query, inner, prompts, made.model_scores)
-        ledger.calls += inner.calls
-        for note in inner.notes:
-            ledger.note(note)
-        by_model = any(one.rank_without_model is not None for one in cheap)
-    return {one.candidate.item.id: one for one in cheap}, by_model
+        with ledger.within("counterfactuals") as inner:
+            ranked = made.ranker.rank(made.candidates, query, inner, prompts, made.model_scores)
+        by_model = any(one.rank_without_model is not None for one in ranked)
+    picks = select(ranked, query.profile, made.used, made.n) if made.n else ()
+    return _Without(
+        {one.candidate.item.id: one for one in ranked},
+        frozenset(one.candidate.item.id for one in picks),
+        by_model,
+    )
 
 
-def _difference(event: str, before: Ranked, after: dict[str, Ranked], by_model: bool) -> Counterfactual:
-    now = after[before.candidate.item.id]
+def _difference(event: str, before: Ranked, after: _Without) -> Counterfactual:
+    now = after.ranks[before.candidate.item.id]
     rank, score = before.rank, before.score
-    if not by_model and before.rank_without_model is not None:
+    if not after.by_model and before.rank_without_model is not None:
         rank, score = before.rank_without_model, before.score - before.signals["model"]
     return Counterfactual(
         event=event,
@@ -114,7 +153,8 @@ def _difference(event: str, before: Ranked, after: dict[str, Ranked], by_model: 
         rank_after=now.rank,
         score_before=score,
         score_after=now.score,
-        by_model=by_model,
+        by_model=after.by_model,
+        picked=now.candidate.item.id in after.picks,
     )
 
 
@@ -150,4 +190,4 @@ def with_names(found: Profile, old: Profile) -> Profile:
     return found.model_copy(update={"interests": tuple(interests)})
 
 
-__all__ = ["Ranking", "counterfactuals", "with_names"]
+__all__ = ["Ranking", "counterfactuals", "with_counterfactuals", "with_names"]

@@ -27,6 +27,7 @@ class Ledger:
         self.calls: list[Call] = []
         self.seconds: dict[str, float] = {}
         self.notes: list[str] = []
+        self._scored: dict[tuple[Prompt, str], Scored] = {}
 
     def note(self, text: str) -> None:
         """Write down a fallback or a loss, once."""
@@ -58,10 +59,28 @@ class Ledger:
         return results
 
     def score(self, stage: str, prompt: Prompt, texts: Sequence[str]) -> list[Scored]:
-        """Have the model score the continuations, and write the call down. Needs a model."""
-        results, usage = self._needed().score(prompt, texts)
-        self._enter(stage, "score", len(texts), usage)
-        return results
+        """Have the model score the continuations, and write the call down. Needs a model.
+
+        What was scored after the same prompt before is not asked for again.
+        """
+        model = self._needed()
+        known = self._scored
+        new = list(dict.fromkeys(text for text in texts if (prompt, text) not in known))
+        if new:
+            results, usage = model.score(prompt, new)
+            self._enter(stage, "score", len(new), usage)
+            known |= {(prompt, text): one for text, one in zip(new, results, strict=True)}
+        return [known[prompt, text] for text in texts]
+
+    @contextlib.contextmanager
+    def within(self, stage: str) -> Iterator["Ledger"]:
+        """A ledger for what a stage does by other stages; their calls and notes are entered as its own."""
+        inner = Ledger(self.model)
+        inner._scored = self._scored
+        yield inner
+        self.calls += [call.model_copy(update={"stage": stage}) for call in inner.calls]
+        for note in inner.notes:
+            self.note(note)
 
     def _needed(self) -> LanguageModel:
         if self.model is None:

@@ -35,6 +35,7 @@ from ..vectorstore.engagement import Engagement
 from ..vectorstore.filters import compile_where
 from ..vectorstore.indexing import Progress
 from .candidates import Channels, everything
+from .counterfactual import Ranking, with_counterfactuals
 from .enrichment import Enriched, Enricher
 from .explain import Explainer
 from .files import EventBuilder
@@ -170,7 +171,16 @@ class Recommender:
         self._keep(found)
         return found
 
-    def recommend(self, user: str, n: int = 5, request: str = "", where: Where | None = None) -> Run:
+    def recommend(
+        self,
+        user: str,
+        n: int = 5,
+        request: str = "",
+        where: Where | None = None,
+        *,
+        what_if: bool = False,
+        progress: Progress | None = None,
+    ) -> Run:
         """The `n` best unseen items for a user (or for a request), each with its reason.
 
         Args:
@@ -178,6 +188,8 @@ class Recommender:
             n: how many, 1 to 100. Fewer come back only if fewer pass, and a note says so.
             request: what they ask for, in words.
             where: a filter on kind, tags and attributes, such as {"price": {"$lte": 50}}; it always holds.
+            what_if: whether to rank again without each thing that a reason cites, which takes longer.
+            progress: is told how many of these rankings are done, and of how many.
 
         Raises:
             InputError: an argument cannot be used, or the catalogue is empty.
@@ -204,7 +216,14 @@ class Recommender:
         if not len(history) and not request:
             ledger.note(_popular(engagement))
         ranker = Ranker(self.catalogue, engagement, self._weights, self._priors)
-        run = self._finish(ranker, found, query, Asked(n, where, tuple(query.history.items)), ledger)
+        asked = Asked(n, where, tuple(query.history.items))
+        run = self._finish(ranker, found, query, asked, ledger)
+        if what_if:
+            model_scores = self.settings.model_scores
+            made = Ranking(
+                ranker, found, query, run.candidates, history, known.edits, model_scores, asked.used, n
+            )
+            run = with_counterfactuals(run, made, ledger, self.prompts, progress)
         self.memory.save_run(run)
         return run
 

@@ -46,7 +46,10 @@ class InterestView:
 
 @dataclass(frozen=True, slots=True)
 class PickView:
-    """A pick: the item, why, and what made its score."""
+    """A pick: the item, why, and what made its score.
+
+    `without` are sentences on where it would stand without an event, each with the event's number.
+    """
 
     rank: int
     title: Clipped
@@ -64,6 +67,8 @@ class PickView:
     chart: Waterfall
     labels: Mapping[str, str]
     moved: str
+    without: tuple[tuple[int | None, str], ...]
+    without_mark: str
 
     @property
     def particulars(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from ..models.records import Call, Enrichment, HistoryEvent, Interest, Item, Ran
 from .report_charts import bar_widths, split_score, waterfall
 from .report_page import Cited, Command, EventView, InterestView, Page, PickView, StageView
 from .report_text import Clipped, Words, clip, clipped, number, shown, words_of
+from .what_if import what_if
 
 BEHIND = 10
 """How many candidates behind the picks are shown."""
@@ -52,7 +53,7 @@ def view(run: Run) -> Page:
         model=_version("model", run.fingerprints.get("model", "none"), words)[1],
         candidates=len(run.candidates),
         interests=interests,
-        picks=tuple(_pick(one, words, events, numbers) for one in run.recommendations),
+        picks=tuple(_pick(one, run, events, numbers) for one in run.recommendations),
         behind=tuple(_behind(run)),
         events=tuple(events.values()),
         notes=tuple(clip(shown(note), _PROSE) for note in run.notes),
@@ -134,10 +135,12 @@ def _interests(interests: tuple[Interest, ...], events: Mapping[str, EventView])
 
 
 def _pick(
-    pick: Recommendation, words: Words, events: Mapping[str, EventView], interests: Mapping[str, int]
+    pick: Recommendation, run: Run, events: Mapping[str, EventView], interests: Mapping[str, int]
 ) -> PickView:
+    words = words_of(run.profile.language)
     item, reason = pick.item, pick.explanation
     parts = split_score(pick.score, pick.signals)
+    without = what_if(run, pick)
     return PickView(
         rank=pick.rank,
         title=clipped(item.title),
@@ -154,7 +157,9 @@ def _pick(
         cited=_cited(reason.evidence, events),
         chart=waterfall(parts),
         labels={name: clip(words.name("signals", name), _LABEL) for name in (*parts, "total")},
-        moved=_moved(pick, words),
+        moved=_moved(pick, run, words),
+        without=tuple((events[one].number if one in events else None, text) for one, text in without.lines),
+        without_mark=without.mark,
     )
 
 
@@ -194,14 +199,20 @@ def _plain(value: object) -> str:
     return shown(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _moved(pick: Recommendation, words: Words) -> str:
-    before = pick.rank_without_model
+def _moved(pick: Recommendation, run: Run, words: Words) -> str:
+    """Where a pick stood among the candidates before and after the model's part, and where on the list."""
+    now = next((one.rank for one in run.candidates if one.candidate.item.id == pick.item.id), pick.rank)
+    before, all_ = pick.rank_without_model, len(run.candidates)
     if before is None:
-        return words["moved_unknown"]
-    places = before - pick.rank
-    if places == 0:
-        return words.say("moved_none", now=pick.rank)
-    return words.count("moved_up" if places > 0 else "moved_down", abs(places), before=before, now=pick.rank)
+        text = words.say("moved_unknown", now=now, all=all_)
+    elif before == now:
+        text = words.say("moved_none", now=now, all=all_)
+    else:
+        way = "moved_up" if before > now else "moved_down"
+        text = words.count(way, abs(before - now), before=before, now=now, all=all_)
+    if now == pick.rank:
+        return text
+    return text + words["gap"] + words.count("moved_list", abs(now - pick.rank), place=pick.rank)
 
 
 def _behind(run: Run) -> Iterable[tuple[int, Clipped, str, int]]:

@@ -85,8 +85,8 @@ def _show(
             with _step(f"remembering {len(events)} events"):
                 recommender.record(events)
                 recommender.memory.set_meta(_READY, "yes")
-        with _step(f"profile and recommendations for {user}"):
-            run = recommender.recommend(user)
+        with _step(f"profile and recommendations for {user}"), console.counting("ranking again") as count:
+            run = recommender.recommend(user, what_if=True, progress=count)
         console.show_profile(run.profile, {one.id: one.text for one in run.history})
     console.show_picks(run)
     _tell_cost(run)

@@ -215,7 +215,8 @@ class Explanation(Record):
 class Counterfactual(Record):
     """Where a pick stood among the candidates, and where without what one event is about; 1 is the first.
 
-    Recomputed with the real ranking. `by_model` says whether the model's likelihood counts in both ranks.
+    Recomputed with the real ranking. `by_model` says whether the model's likelihood counts in both ranks,
+    `picked` whether it would still be on the list.
     """
 
     event: Id
@@ -224,6 +225,7 @@ class Counterfactual(Record):
     score_before: float
     score_after: float
     by_model: bool = False
+    picked: bool = False
 
 
 class Recommendation(Record):

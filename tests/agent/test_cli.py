@@ -18,6 +18,7 @@ import typer
 
 from tanqu.agent import cli
 from tanqu.agent.recommender import Recommender
+from tanqu.agent.report import load_run
 from tanqu.agent.run import Run
 from tanqu.agent.settings import Settings
 from tanqu.evaluation.samples import demo_user, load_sample
@@ -242,6 +243,23 @@ def test_a_catalogue_is_enriched_with_and_without_a_file(
     assert first.code == 0 and "keywords of the model" in first.out
     again = tanqu("--model", tiny_path, "index", "--enrich", "--json").json
     assert again["added"] == 0 and again["items"] == 1 and again["enriched"] in (0, 1)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_report_says_where_picks_would_stand_without_something_unless_it_is_to_be_quick(
+    tanqu: Tanqu, tmp_path: Path
+) -> None:
+    for name, options in (("full.json", []), ("quick.json", ["--quick"])):
+        tanqu("report", USER, "-o", tmp_path / name, *options)
+    full, quick = (load_run(tmp_path / name) for name in ("full.json", "quick.json"))
+    assert all(pick.counterfactual for pick in full.recommendations)
+    assert not any(pick.counterfactual for pick in quick.recommendations)
+
+
+@pytest.mark.usefixtures("shop")
+def test_recommendations_say_it_if_asked(tanqu: Tanqu) -> None:
+    assert "Without “" in tanqu("recommend", USER, "--what-if").out
+    assert "Without “" not in tanqu("recommend", USER).out
 
 
 @pytest.mark.usefixtures("shop")

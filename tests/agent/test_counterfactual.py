@@ -15,6 +15,7 @@ from tanqu.agent.ownership import apply_edits, silenced
 from tanqu.agent.priors import Priors
 from tanqu.agent.profile import build_profile
 from tanqu.agent.ranking import Query, Ranker, load_weights
+from tanqu.agent.selection import select
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.llm import LanguageModel, Prompt, ScriptedModel
@@ -66,14 +67,18 @@ def read(ranker: Ranker, events: Sequence[Event]) -> History:
 
 
 def made(
-    ranker: Ranker, model: LanguageModel | None = None, edits: Sequence[Edit] = (), model_scores: int = 4
+    ranker: Ranker,
+    model: LanguageModel | None = None,
+    edits: Sequence[Edit] = (),
+    model_scores: int = 4,
+    ledger: Ledger | None = None,
 ) -> Ranking:
     history = read(ranker, EVENTS)
     profile = apply_edits(build_profile("u", history, "en", Ledger(None), PROMPTS), edits)
     query = Query(silenced(history, profile), profile, now=EVENTS[-1].time)
     seen = history.consumed
     candidates = [one for one in everything(ranker.catalogue, list(BY_ID)) if one.item.id not in seen]
-    ranked = ranker.rank(candidates, query, Ledger(model), PROMPTS, model_scores)
+    ranked = ranker.rank(candidates, query, ledger or Ledger(model), PROMPTS, model_scores)
     return Ranking(ranker, candidates, query, ranked, history, edits, model_scores)
 
 
@@ -135,7 +140,7 @@ def test_items_that_cite_the_same_thing_share_its_ranking(ranker: Ranker) -> Non
     ledger = Ledger(model)
     first = [one.candidate.item.id for one in before.ranked[:3]]
     counterfactuals(before, [(item, ["e1"]) for item in first], ledger, PROMPTS)
-    assert [call.stage for call in ledger.calls].count("ranking") == 1
+    assert [call.stage for call in ledger.calls].count("counterfactuals") == 1
     assert "counterfactuals" in ledger.seconds
 
 
@@ -162,6 +167,38 @@ def test_without_a_model_now_both_ranks_are_those_of_the_other_signals(ranker: R
 def test_events_that_are_not_in_the_history_make_no_statement(ranker: Ranker) -> None:
     assert counterfactuals(made(ranker), [("chess1", ["nobody's"])], Ledger(None), PROMPTS) == [()]
     assert counterfactuals(made(ranker), [], Ledger(None), PROMPTS) == []
+
+
+def test_what_was_scored_after_the_same_prompt_is_not_scored_again(ranker: Ranker) -> None:
+    model = ScriptedModel(scorer=scorer)
+    ledger = Ledger(model)
+    before = made(ranker, model, ledger=ledger)
+    asked = len(ledger.calls)
+    # The disliked thing is in no prompt: without it the model reads the same.
+    counterfactuals(before, [(before.ranked[0].candidate.item.id, ["e5"])], ledger, PROMPTS)
+    again = [call.sequences for call in ledger.calls[asked:]]
+    assert sum(again) < before.model_scores
+
+
+def test_it_is_told_how_many_rankings_are_done(ranker: Ranker) -> None:
+    told: list[tuple[int, int]] = []
+    cited = [("chess1", ["e0", "e2"]), ("violin2", ["e2"])]
+    counterfactuals(made(ranker), cited, Ledger(None), PROMPTS, lambda *done: told.append(done))
+    assert told == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_whether_a_pick_stays_is_what_the_selection_says_of_the_other_ranking(ranker: Ranker) -> None:
+    before = replace(made(ranker), n=2)
+    stays = []
+    for pick in select(before.ranked, before.query.profile, (), 2):
+        for event, gone in THINGS.items():
+            [[one]] = counterfactuals(before, [(pick.candidate.item.id, [event])], Ledger(None), PROMPTS)
+            query = before.without(gone, PROMPTS)
+            after = ranker.rank(before.candidates, query, Ledger(None), PROMPTS, 0)
+            kept = [other.candidate.item for other in select(after, query.profile, (), 2)]
+            assert one.picked == (pick.candidate.item in kept)
+            stays.append(one.picked)
+    assert True in stays and False in stays
 
 
 def test_what_the_owner_muted_stays_muted(ranker: Ranker) -> None:

@@ -24,6 +24,30 @@ def test_every_call_is_written_down_with_its_stage_and_tokens() -> None:
     assert all(isinstance(call, Call) for call in ledger.calls)
 
 
+def test_what_was_scored_after_the_same_prompt_is_not_asked_for_again() -> None:
+    ledger = Ledger(ScriptedModel(scorer=lambda prompt, text: -len(text) - len(prompt.owner)))
+    first = ledger.score("ranking", PROMPT, ["a", "bcd", "a"])
+    again = ledger.score("ranking", PROMPT, ["bcd", "new", "a"])
+    assert [one.mean for one in first] == [-3.0, -5.0, -3.0]
+    assert [one.mean for one in again] == [-5.0, -5.0, -3.0]
+    assert [call.sequences for call in ledger.calls] == [2, 1]
+    other = Prompt(PROMPT.messages, owner="somebody")
+    assert [one.mean for one in ledger.score("ranking", other, ["a"])] == [-9.0]
+    assert len(ledger.calls) == 3
+
+
+def test_what_a_stage_does_by_others_is_entered_as_its_own() -> None:
+    ledger = Ledger(ScriptedModel(scorer=lambda _prompt, text: -len(text)))
+    ledger.score("ranking", PROMPT, ["a"])
+    with ledger.within("whole") as inner:
+        inner.score("ranking", PROMPT, ["a", "b"])
+        inner.note("lost")
+        with inner.stage("signals"):
+            pass
+    assert [(call.stage, call.sequences) for call in ledger.calls] == [("ranking", 1), ("whole", 1)]
+    assert ledger.notes == ["lost"] and ledger.seconds == {}
+
+
 def test_a_call_that_fails_is_not_written_down_and_its_error_passes() -> None:
     ledger = Ledger(ScriptedModel())
     with pytest.raises(ModelError):

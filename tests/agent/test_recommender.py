@@ -131,6 +131,43 @@ def test_the_second_run_asks_the_model_only_what_it_has_not_said(tmp_path: Path)
     assert {call.stage for call in second.calls} & {"profile", "prior"} == set()
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_would_be_without_a_thing_is_added_and_changes_nothing_else(
+    tmp_path: Path, language: Language
+) -> None:
+    sample, user = load_sample("shop", language), demo_user("shop")
+    told: list[tuple[int, int]] = []
+    with opened(tmp_path, sample, script()) as recommender:
+        quick = recommender.recommend(user)
+        run = recommender.recommend(user, what_if=True, progress=lambda *done: told.append(done))
+        kept = recommender.memory.last_run(user)
+    assert kept is not None and kept.model_dump() == run.model_dump()
+    check(run, sample, user)
+    assert [pick.counterfactual for pick in quick.recommendations] == [()] * 5
+    assert {call.stage for call in run.calls} - {call.stage for call in quick.calls} == {"counterfactuals"}
+    assert told[0][0] == 0 and told[-1][0] == told[-1][1] > 0
+    ranks = {one.candidate.item.id: one.rank for one in run.candidates}
+    for pick, before in zip(run.recommendations, quick.recommendations, strict=True):
+        assert pick.model_copy(update={"counterfactual": ()}) == before
+        assert pick.counterfactual
+        for one in pick.counterfactual:
+            assert one.event in pick.explanation.evidence
+            assert one.by_model and one.rank_before == ranks[pick.item.id]
+    stated = [one for pick in run.recommendations for one in pick.counterfactual]
+    assert any(not one.picked and one.rank_after > one.rank_before for one in stated)
+
+
+def test_without_a_thing_what_is_muted_is_not_picked_either(tmp_path: Path) -> None:
+    sample, user = load_sample("shop", "en"), demo_user("shop")
+    with opened(tmp_path, sample) as recommender:
+        recommender.mute(user, recommender.profile(user).positive[0].keyword)
+        run = recommender.recommend(user, what_if=True)
+    ranks = {one.candidate.item.id: one.rank for one in run.candidates}
+    for pick in run.recommendations:
+        for one in pick.counterfactual:
+            assert not one.by_model and one.rank_before == ranks[pick.item.id]
+
+
 def test_without_a_model_a_run_says_so(shop: Recommender) -> None:
     user = demo_user("shop")
     run = shop.recommend(user)

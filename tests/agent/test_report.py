@@ -495,20 +495,21 @@ def test_an_interest_that_no_model_named_claims_no_confidence(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "key"), [(3, 1, "moved_up"), (1, 2, "moved_down"), (2, 2, "moved_none")]
+    ("before", "key"), [(3, "moved_up"), (2, "moved_up"), (1, "moved_none"), (None, "moved_unknown")]
 )
-def test_a_pick_says_what_the_models_part_did_to_its_place(
-    run: Run, before: int, after: int, key: str
-) -> None:
+def test_a_pick_says_what_the_models_part_did_to_its_place(run: Run, before: int | None, key: str) -> None:
     words = words_of(run.profile.language)
-    html = to_html(only_pick(run, rank=after, rank_without_model=before))
-    assert words.count(key, abs(before - after), n_before=before, before=before, now=after) in html
+    values = {"before": before, "now": 1, "all": len(run.candidates)}
+    html = to_html(only_pick(run, rank_without_model=before))
+    assert f">{words.count(key, (before or 1) - 1, **values)}</p>" in html
 
 
-def test_a_pick_ranked_without_a_model_says_so(run: Run) -> None:
-    said = words_of(run.profile.language)["moved_unknown"]
-    assert to_html(only_pick(run, rank_without_model=None)).count(said) == 1
-    assert said not in to_html(run)
+def test_a_pick_says_that_others_ahead_of_it_were_passed_over(run: Run) -> None:
+    words = words_of(run.profile.language)
+    last = run.recommendations[-1]
+    html = to_html(run.model_copy(update={"recommendations": (last.model_copy(update={"rank": 2}),)}))
+    place = next(one.rank for one in run.candidates if one.candidate.item == last.item)
+    assert words.count("moved_list", place - 2, place=2) in html
 
 
 @pytest.mark.parametrize("to_text", [to_html, to_markdown])
