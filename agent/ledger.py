@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..models.llm import (
     DEFAULT_LIMITS,
@@ -14,6 +14,7 @@ from ..models.llm import (
     Prompt,
     Scored,
     Usage,
+    fitted,
 )
 from ..models.records import Call
 
@@ -81,6 +82,21 @@ class Ledger:
         self.calls += [call.model_copy(update={"stage": stage}) for call in inner.calls]
         for note in inner.notes:
             self.note(note)
+
+    def fit(
+        self, stage: str, render: Callable[[Sequence[str]], Prompt], lines: Sequence[str], room: int
+    ) -> Prompt:
+        """The prompt over as many of the last `lines` as fit beside `room` tokens; a cut is written down.
+
+        Raises:
+            PromptTooLongError: it does not fit without any line.
+        """
+        prompt, cut = fitted(self._needed(), render, lines, room)
+        if cut:
+            self.note(
+                f"{stage}: the first {cut} of {len(lines)} lines of the prompt did not fit the model's context"
+            )
+        return prompt
 
     def _needed(self) -> LanguageModel:
         if self.model is None:

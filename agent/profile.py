@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from ..models.embedder import Vectors
-from ..models.errors import ModelError
+from ..models.errors import ModelError, PromptTooLongError
 from ..models.llm import Constraint, Limits, Prompt
 from ..models.records import Horizon, Interest, Language, Polarity, Profile, Record, WrittenBy
 from ..prompts import Prompts, clean
@@ -216,12 +216,11 @@ def name_groups(
     by_words = [_by_words(history, one) for one in groups]
     if not groups or ledger.model is None:
         return _distinct(history, groups, by_words)
-    asked = [
-        prompts.render(
-            "interest", language, owner=user, scenario=history.scenario, lines=_lines(history, one)
-        )
-        for one in groups
-    ]
+    try:
+        asked = [_question(history, one, user, language, ledger, prompts) for one in groups]
+    except PromptTooLongError as error:
+        ledger.note(f"the model did not name the interests: {error}")
+        return _distinct(history, groups, by_words)
     keys = [key_of(ledger.model.fingerprint, prompt.text) for prompt in asked]
     written = dict(names.known(user, keys)) if names else {}
     known = len(written)
@@ -242,6 +241,18 @@ def name_groups(
         good = {key: written[key] for place, key in enumerate(keys) if named(place)}
         names.keep(user, language, good)
     return _distinct(history, groups, [named(place) or plain for place, plain in enumerate(by_words)])
+
+
+def _question(
+    history: History, one: Group, user: str, language: Language, ledger: Ledger, prompts: Prompts
+) -> Prompt:
+    """What the model is asked about a group; where not all lines fit, the weakest are left out."""
+
+    def render(lines: Sequence[str]) -> Prompt:
+        shown = list(reversed(lines))
+        return prompts.render("interest", language, owner=user, scenario=history.scenario, lines=shown)
+
+    return ledger.fit("profile", render, _lines(history, one)[::-1], _GREEDY.max_tokens)
 
 
 def _written(

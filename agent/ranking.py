@@ -45,6 +45,7 @@ _UNSEEN = 0.2  # users that an item without any counts as
 _RECENT_WORDS = 10
 _RECENT_ITEMS = 20
 _PROMPT_EVENTS = 20
+_TITLE_TOKENS = 130  # that a title of 120 characters may have, of common scripts
 
 
 class RankingWeights(Record):
@@ -249,13 +250,18 @@ class Ranker:
     def _likelihoods(self, items: Sequence[Item], query: Query, ledger: Ledger, prompts: Prompts) -> Values:
         """Mean log-likelihood per token of each title given the history, minus alpha times that alone."""
         titles = [f" {clean(item.title, 120)}" for item in items]
-        prompt = prompts.render(
-            "likelihood",
-            query.language,
-            owner=query.profile.user,
-            scenario=query.scenario,
-            lines=_told(query.history),
-            request=query.request,
+        prompt = ledger.fit(
+            "ranking",
+            lambda lines: prompts.render(
+                "likelihood",
+                query.language,
+                owner=query.profile.user,
+                scenario=query.scenario,
+                lines=lines,
+                request=query.request,
+            ),
+            _told(query.history),
+            _TITLE_TOKENS,
         )
         given = ledger.score("ranking", prompt, titles)
         alone = self._priors.of(titles, query.language, query.scenario, ledger, prompts)

@@ -1,9 +1,11 @@
 """The ledger writes down what a run used, and hands the model through."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from tanqu.agent.ledger import Ledger
-from tanqu.models.errors import ModelError
+from tanqu.models.errors import ModelError, PromptTooLongError
 from tanqu.models.llm import Message, Prompt, ScriptedModel, Segment
 from tanqu.models.records import Call
 
@@ -78,3 +80,18 @@ def test_the_times_of_a_stage_add_up_even_if_it_fails() -> None:
     with pytest.raises(ValueError, match="stop"), ledger.stage("one"):
         raise ValueError("stop")
     assert 0 < first < ledger.seconds["one"] < 5
+
+
+def test_of_a_prompt_that_does_not_fit_the_first_lines_are_cut_and_a_note_says_so() -> None:
+    def render(lines: Sequence[str]) -> Prompt:
+        return Prompt((Message("user", tuple(Segment(f"{line:40}") for line in ["Ask.", *lines])),))
+
+    lines = [f"event {at}" for at in range(6)]
+    context = ScriptedModel().count(render(lines[3:])) + 10
+    ledger = Ledger(ScriptedModel(context_tokens=context))
+    assert ledger.fit("ranking", render, lines[:2], 10).text == render(lines[:2]).text
+    assert ledger.notes == []
+    assert ledger.fit("ranking", render, lines, 10).text == render(lines[3:]).text
+    assert ledger.notes == ["ranking: the first 3 of 6 lines of the prompt did not fit the model's context"]
+    with pytest.raises(PromptTooLongError):
+        ledger.fit("ranking", render, lines, context)
