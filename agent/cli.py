@@ -29,6 +29,10 @@ app.add_typer(models_app, name="models", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 User = Annotated[str, typer.Argument(help="The user's id.", callback=console.user_id)]
+Explore = Annotated[
+    float | None,
+    typer.Option(help="The share of picks, 0 to 1, of topics they have not touched. Also TANQU_EXPLORE."),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Take all lines of the file or none.")]
 
 NO_MODEL = "none"
@@ -205,6 +209,7 @@ def recommend(
     n: Annotated[int, typer.Option("-n", help="How many, 1 to 100.")] = 5,
     request: Annotated[str, typer.Option(help="What they ask for, in words.")] = "",
     where: Annotated[str, typer.Option(help='A filter as JSON, such as {"price": {"$lte": 50}}.')] = "",
+    explore: Explore = None,
     what_if: Annotated[
         bool,
         typer.Option("--what-if", help="Say where each would stand without what its reason cites; slower."),
@@ -215,7 +220,14 @@ def recommend(
     filter_ = _where(where)
     with console.counting("ranking again") as count, opened(context, with_model=True) as recommender:
         run = recommender.recommend(
-            user, n=n, request=request, where=filter_, what_if=what_if, progress=count
+            user,
+            n=n,
+            request=request,
+            where=filter_,
+            explore=explore,
+            what_if=what_if,
+            progress=count,
+
         )
     if as_json:
         typer.echo(run.model_dump_json(indent=2))
@@ -234,6 +246,7 @@ def report(
     everyone: Annotated[bool, typer.Option("--all", help="A page for every user, and an index.")] = False,
     n: Annotated[int, typer.Option("-n", help="How many, 1 to 100.")] = 5,
     request: Annotated[str, typer.Option(help="What they ask for, in words.")] = "",
+    explore: Explore = None,
     quick: Annotated[
         bool,
         typer.Option("--quick", help="Leave out where each would stand without what its reason cites."),
@@ -249,7 +262,9 @@ def report(
         msg = f"no report is called {output.name!r}: end the name in .html, .md or .json"
         raise InputError(msg)
     with opened(context, with_model=True) as recommender:
-        recommended = partial(recommender.recommend, n=n, request=request, what_if=not quick)
+        recommended = partial(
+            recommender.recommend, n=n, request=request, explore=explore, what_if=not quick
+        )
         if user is not None:
             with console.counting("ranking again") as count:
                 run = recommended(user, progress=count)

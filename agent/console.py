@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..models.errors import InputError
-from ..models.records import MAX_ID, Id, Profile, Run
+from ..models.records import MAX_ID, Id, Profile, Recommendation, Run
 from ..prompts import clean
 from .what_if import told
 
@@ -27,6 +27,7 @@ _WORDS = {
         "negative": "avoids", "recent": "recent", "lasting": "lasting", "model": "written by the model",
         "template": "written by a template", "empty": "Nothing passed.",
         "muted": "muted", "pinned": "pinned", "owner": "named by you",
+        "new": "New for you", "bridge": "from {interest} to {topic}",
     },
     "zh": {
         "interests": "兴趣", "theme": "主题", "weight": "权重", "confidence": "把握",
@@ -34,6 +35,7 @@ _WORDS = {
         "negative": "回避", "recent": "近期", "lasting": "长期", "model": "由模型写成",
         "template": "由模板写成", "empty": "没有符合条件的条目。",
         "muted": "已静音", "pinned": "已置顶", "owner": "由你命名",
+        "new": "新鲜尝试", "bridge": "从{interest}到{topic}",
     },
 }  # fmt: skip
 _EVIDENCE_SHOWN = 3
@@ -92,23 +94,35 @@ def show_profile(profile: Profile, titles: dict[str, str]) -> None:
 
 
 def show_picks(run: Run) -> None:
-    """Recommendations, each with its interest and its reason."""
+    """Recommendations, each with its interest and its reason; those that are new for the user apart."""
     words = _WORDS[run.profile.language]
     asked = f" · “{clean(run.request)}”" if run.request else ""
     out.print(Text(f"\n{words['picks']} · {clean(run.user)}{asked}"))
     if not run.recommendations:
         out.print(words["empty"])
+    new = False
     for pick in run.recommendations:
-        head = Text(f"{pick.rank}. {clean(pick.item.title, 120)}", style="bold")
-        year = pick.item.attributes.get("year")
-        head.append(f" ({clean(str(year), 20)})" if year else "", style="not bold")
-        head.append(f"  {words['because']}: {pick.interest}" if pick.interest else "", style="dim not bold")
-        out.print(head)
-        out.print(Padding(Text(pick.explanation.text), (0, 0, 0, 3)))
-        for line in told(run, pick):
-            out.print(Padding(Text(line, style="dim"), (0, 0, 0, 3)))
+        if pick.new_for_you and not new:
+            out.print(Text(f"\n{words['new']}"))
+        new = pick.new_for_you is not None
+        _show_pick(run, pick, words)
     for note in run.notes:
         say(f"note: {note}")
+
+
+def _show_pick(run: Run, pick: Recommendation, words: dict[str, str]) -> None:
+    head = Text(f"{pick.rank}. {clean(pick.item.title, 120)}", style="bold")
+    year = pick.item.attributes.get("year")
+    head.append(f" ({clean(str(year), 20)})" if year else "", style="not bold")
+    if pick.new_for_you:
+        led = words["bridge"].format(interest=pick.new_for_you.interest, topic=pick.new_for_you.topic)
+        head.append(f"  {led}", style="dim not bold")
+    elif pick.interest:
+        head.append(f"  {words['because']}: {pick.interest}", style="dim not bold")
+    out.print(head)
+    out.print(Padding(Text(pick.explanation.text), (0, 0, 0, 3)))
+    for line in told(run, pick):
+        out.print(Padding(Text(line, style="dim"), (0, 0, 0, 3)))
 
 
 @contextmanager

@@ -76,8 +76,13 @@ class _Without:
 def with_counterfactuals(
     run: Made, made: Ranking, ledger: Ledger, prompts: Prompts, progress: Progress | None = None
 ) -> Made:
-    """The run with a statement for each thing that a reason cites; `ledger` is the one it was made with."""
-    cited = [(pick.item.id, pick.explanation.evidence) for pick in run.recommendations]
+    """The run with a statement for each thing that a reason cites; `ledger` is the one it was made with.
+
+    None for picks that are new for the user: they are in no ranking with the others.
+    """
+    cited = [
+        (pick.item.id, () if pick.new_for_you else pick.explanation.evidence) for pick in run.recommendations
+    ]
     stated = counterfactuals(made, cited, ledger, prompts, progress)
     picks = tuple(
         pick.model_copy(update={"counterfactual": found})

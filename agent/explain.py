@@ -12,13 +12,13 @@ from functools import cached_property
 
 from ..models.errors import ModelError
 from ..models.llm import Constraint, Limits, Prompt
-from ..models.records import Explanation, Item, Language, Profile, Ranked, Scenario
+from ..models.records import Bridge, Explanation, Item, Language, Profile, Ranked, Scenario
 from ..prompts import Prompts, clean
 from ..vectorstore.catalogue import Catalogue
 from .checker import Deed, Facts, Problem, bare, problems
 from .history import History
 from .ledger import Ledger
-from .told import Thing, lead, quoted, shared_tag, subject, template
+from .told import Thing, bridge_template, first_step, lead, quoted, shared_tag, subject, template
 
 MAX_CITED = 2
 _CLOSE = 0.7  # a second thing is cited if it is this near to being as similar as the first
@@ -65,6 +65,7 @@ class Basis:
     things: tuple[Thing, ...]
     language: Language
     request: str = ""
+    bridge: Bridge | None = None
 
     @property
     def evidence(self) -> tuple[str, ...]:
@@ -73,7 +74,12 @@ class Basis:
 
     @cached_property
     def subject(self) -> str:
-        """The pick as the sentence names it, with what the catalogue files it under together with a thing cited."""
+        """The pick as the sentence names it, with what the catalogue files it under together with a thing cited.
+
+        Of a pick that is new for the user, with its topic.
+        """
+        if self.bridge:
+            return first_step(self.item, self.bridge.topic, self.language)
         return subject(self.item, self.things, self.language)
 
     @cached_property
@@ -84,6 +90,8 @@ class Basis:
     @cached_property
     def template(self) -> str:
         """The sentence that stands where the model's does not."""
+        if self.bridge:
+            return bridge_template(self.things, self.item, self.bridge, self.language)
         return template(self.request, self.things, self.item, self.interest, self.language)
 
     @cached_property
@@ -91,7 +99,7 @@ class Basis:
         """What the model reads of the item: its description, else its tags but for the one in `subject`."""
         if self.item.text.strip():
             return clean(self.item.text, _TEXT_SHOWN)
-        known = shared_tag(self.item, self.things)
+        known = "" if self.bridge else shared_tag(self.item, self.things)
         return clean(_LISTED[self.language].join(tag for tag in self.item.tags if tag != known), _TEXT_SHOWN)
 
     @cached_property
@@ -102,7 +110,7 @@ class Basis:
         asked = (Deed(quoted(self.request, None, self.language), "search"),) if self.request else ()
         return Facts(
             item=quoted(item.title, item, self.language),
-            texts=_texts(item),
+            texts=_texts(item) + ((self.bridge.interest, self.bridge.topic) if self.bridge else ()),
             deeds=asked + tuple(deed for thing in self.things for deed in thing.deeds(self.language)),
             attributes=tuple((name, _plain(value)) for name, value in item.attributes.items()),
             shared=frozenset(
@@ -176,12 +184,32 @@ class Explainer:
         similarity = vectors @ rows.T
         found = []
         for pick, row in zip(picks, similarity.tolist(), strict=True):
+            bridge = pick.candidate.new_for_you
+            if bridge:
+                found.append(self._across(pick.candidate.item, bridge, row, profile, history))
+                continue
             chosen = [Thing.of([history.entries[at] for at in things[one]]) for one in _strongest(row)]
             interest = _interest_of(chosen, profile) or pick.candidate.interest or ""
             found.append(
                 Basis(pick.candidate.item, interest, tuple(chosen), profile.language, clean(request, 80))
             )
         return found
+
+    def _across(
+        self, item: Item, bridge: Bridge, similarity: Sequence[float], profile: Profile, history: History
+    ) -> Basis:
+        """The facts of a pick that is new: nothing matches it, so the bridge's own events are told.
+
+        The things of the interest that are most like the item; they may be little like it.
+        """
+        ids = {event for one in profile.positive if one.keyword == bridge.interest for event in one.evidence}
+        things = _things(history)
+        own = [
+            at for at, places in enumerate(things) if {history.entries[one].event.id for one in places} & ids
+        ]
+        nearest = sorted(own, key=lambda at: (-similarity[at], -at))[:MAX_CITED]
+        chosen = tuple(Thing.of([history.entries[one] for one in things[at]]) for at in nearest)
+        return Basis(item, bridge.interest, chosen, profile.language, bridge=bridge)
 
     def _by_model(
         self,

@@ -23,6 +23,8 @@ NAMES = sa.Table(
     sa.Column("confidence", sa.Float, nullable=False),
 )
 _KEYS_PER_QUERY = 500
+NOBODY = ""
+"""The owner of what is no user's: no id is empty."""
 
 Known = Mapping[str, tuple[str, float]]
 """By key: what the model wrote, and its probability of the keyword."""
@@ -65,6 +67,13 @@ class NameRows:
 
     def keep(self, user: str, language: Language, names: Known) -> None:
         """Keep these in place of the user's names in a language."""
+        self._replace(user, language, names, NAMES.c.language == language)
+
+    def add(self, user: str, language: Language, names: Known) -> None:
+        """Keep these beside the names that are known."""
+        self._replace(user, language, names, NAMES.c.key.in_(list(names)))
+
+    def _replace(self, user: str, language: Language, names: Known, old: sa.ColumnElement[bool]) -> None:
         rows = [
             {"user": user, "key": key, "language": language, "text": text, "confidence": confidence}
             for key, (text, confidence) in names.items()
@@ -72,6 +81,22 @@ class NameRows:
         with self._engine.begin() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA secure_delete=ON")
-            connection.execute(sa.delete(NAMES).where(NAMES.c.user == user, NAMES.c.language == language))
+            connection.execute(sa.delete(NAMES).where(NAMES.c.user == user, old))
             if rows:
                 connection.execute(sa.insert(NAMES), rows)
+
+
+class TopicNames:
+    """Names of the catalogue's topics, beside those of interests; they are nobody's and serve all users."""
+
+    def __init__(self, rows: NameRows) -> None:
+        """Keep them among `rows`, under an id that no user has."""
+        self._rows = rows
+
+    def known(self, user: str, keys: Sequence[str]) -> Known:
+        """The names that are known."""
+        return self._rows.known(NOBODY, keys)
+
+    def keep(self, user: str, language: Language, names: Known) -> None:
+        """Keep these too."""
+        self._rows.add(NOBODY, language, names)

@@ -207,6 +207,7 @@ def name_groups(
     ledger: Ledger,
     prompts: Prompts,
     names: NameStore | None = None,
+    stage: str = "profile",
 ) -> list[Named]:
     """A name for each group, in order. Without a model, or where it fails, by the group's commonest words.
 
@@ -232,7 +233,7 @@ def name_groups(
     for limits in (_GREEDY, _AGAIN):
         missing = {keys[place]: asked[place] for place in range(len(groups)) if named(place) is None}
         try:
-            written |= _written(missing, language, limits, ledger)
+            written |= _written(missing, language, limits, ledger, stage)
         except ModelError as error:
             if limits is _GREEDY:
                 ledger.note(f"the model did not name the interests: {error}")
@@ -256,13 +257,13 @@ def _question(
 
 
 def _written(
-    missing: Mapping[str, Prompt], language: Language, limits: Limits, ledger: Ledger
+    missing: Mapping[str, Prompt], language: Language, limits: Limits, ledger: Ledger, stage: str
 ) -> dict[str, tuple[str, float]]:
     """What the model writes for each prompt that is a name at all, and its probability of the keyword."""
     if not missing:
         return {}
     constraint = Constraint(schema=_NAMES[language])
-    results = ledger.generate("profile", list(missing.values()), constraint=constraint, limits=limits)
+    results = ledger.generate(stage, list(missing.values()), constraint=constraint, limits=limits)
     found = {}
     for key, one in zip(missing, results, strict=True):
         with contextlib.suppress(ValidationError):  # cut off by the limit of tokens

@@ -153,14 +153,14 @@ class Ranker:
             return []
         with ledger.stage("signals"):
             raw, interests = self.signals([one.item for one in candidates], query)
-        parts = self._contributions(raw)
-        scores = _sums(parts, len(candidates))
+        parts = self.contributions(raw)
+        scores = sums(parts, len(candidates))
         order = sorted(range(len(candidates)), key=lambda place: (-scores[place], place))
         before = {place: rank for rank, place in enumerate(order, 1)}
         scored = self._by_model(candidates, order[:model_scores], query, ledger, prompts)
         if scored:
             raw["model"], parts["model"] = scored
-            scores = _sums(parts, len(candidates))
+            scores = sums(parts, len(candidates))
             order = sorted(range(len(candidates)), key=lambda place: (-scores[place], before[place]))
         return [
             Ranked(
@@ -209,13 +209,13 @@ class Ranker:
         words = np.asarray(self.catalogue.word_scores(request, ids), np.float64)
         return np.asarray(dense + words / max(float(words.max(initial=0.0)), 1e-9), np.float64)
 
-    def _contributions(self, raw: Mapping[str, Values]) -> dict[str, Values]:
+    def contributions(self, raw: Mapping[str, Values]) -> dict[str, Values]:
         """Weight times standardised value. What others do counts less while there are few of them."""
         trust = self._engagement.users / (self._engagement.users + _FEW_USERS)
         weights = {
             name: self.weights.weights.get(name, 0.0) * (trust if name in _OF_OTHERS else 1.0) for name in raw
         }
-        return {name: weights[name] * _standardised(raw[name]) for name in raw if weights[name]}
+        return {name: weights[name] * standardised(raw[name]) for name in raw if weights[name]}
 
     def _by_model(
         self,
@@ -241,7 +241,7 @@ class Ranker:
             except ModelError as error:
                 ledger.note(f"the model did not take part in the ranking: {error}")
                 return None
-        parts = weight * _standardised(values)
+        parts = weight * standardised(values)
         raw, contributions = np.zeros(len(candidates)), np.zeros(len(candidates))
         raw[list(chosen)] = values
         contributions[list(chosen)] = parts - parts.min()
@@ -347,13 +347,13 @@ def _recency(items: Sequence[Item], query: Query) -> Values:
     return np.where(np.isnan(values), np.nanmean(values) if not np.isnan(values).all() else 0.0, values)
 
 
-def _standardised(values: Values) -> Values:
+def standardised(values: Values) -> Values:
     """Mean 0, standard deviation 1; all 0 where they do not differ."""
     spread = float(values.std())
     return (values - values.mean()) / spread if spread > 1e-12 else np.zeros(len(values))
 
 
-def _sums(parts: Mapping[str, Values], count: int) -> list[float]:
+def sums(parts: Mapping[str, Values], count: int) -> list[float]:
     """What the contributions of each candidate add up to, exactly as a reader of `signals` would."""
     return [math.fsum(float(part[place]) for part in parts.values()) for place in range(count)]
 

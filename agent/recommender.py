@@ -38,6 +38,7 @@ from .candidates import Channels, everything
 from .counterfactual import Ranking, with_counterfactuals
 from .enrichment import Enriched, Enricher
 from .explain import Explainer
+from .exploration import Explorer, share_of
 from .files import EventBuilder
 from .history import History, language_of, read_history
 from .ledger import Ledger
@@ -64,11 +65,12 @@ Where = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How many picks, under which filter, and the items that were used before."""
+    """How many picks, under which filter, the items that were used before, and how many picks are to be new."""
 
     n: int
     where: Where | None = None
     used: tuple[Item, ...] = ()
+    new: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ class Recommender:
         n: int = 5,
         request: str = "",
         where: Where | None = None,
+        explore: float | None = None,
         *,
         what_if: bool = False,
         progress: Progress | None = None,
@@ -188,6 +191,8 @@ class Recommender:
             n: how many, 1 to 100. Fewer come back only if fewer pass, and a note says so.
             request: what they ask for, in words.
             where: a filter on kind, tags and attributes, such as {"price": {"$lte": 50}}; it always holds.
+            explore: the share of the list, 0 to 1, that is of topics the user has not touched yet; those
+                picks come last and say what led to them (`new_for_you`). Default: as the settings say.
             what_if: whether to rank again without each thing that a reason cites, which takes longer.
             progress: is told how many of these rankings are done, and of how many.
 
@@ -197,6 +202,7 @@ class Recommender:
         """
         _check(n)
         compile_where(where)  # a wrong filter is told before the model has worked
+        new = share_of(n, self.settings.explore if explore is None else explore)
         asker = _asker(user, request)
         user, request = asker.user, asker.request
         if not len(self.catalogue):
@@ -216,12 +222,14 @@ class Recommender:
         if not len(history) and not request:
             ledger.note(_popular(engagement))
         ranker = Ranker(self.catalogue, engagement, self._weights, self._priors)
-        asked = Asked(n, where, tuple(query.history.items))
+        asked = Asked(n, where, tuple(query.history.items), new)
         run = self._finish(ranker, found, query, asked, ledger)
         if what_if:
             model_scores = self.settings.model_scores
+            apart = tuple(one.item for one in run.recommendations if one.new_for_you)
+            used, listed = (*asked.used, *apart), n - len(apart)
             made = Ranking(
-                ranker, found, query, run.candidates, history, known.edits, model_scores, asked.used, n
+                ranker, found, query, run.candidates, history, known.edits, model_scores, used, listed
             )
             run = with_counterfactuals(run, made, ledger, self.prompts, progress)
         self.memory.save_run(run)
@@ -404,7 +412,10 @@ class Recommender:
         """Rank, pick, explain, and put the run together."""
         catalogue, history, profile = ranker.catalogue, query.history, query.profile
         ranked = ranker.rank(found, query, ledger, self.prompts, self.settings.model_scores)
-        picks = select(ranked, profile, asked.used, asked.n)
+        explorer = Explorer(ranker, self.memory, self.prompts, self.settings)
+        new = explorer.explore(asked.new, query, asked.used, asked.where, ledger)
+        taken = (*asked.used, *(one.candidate.item for one in new))
+        picks = [*select(ranked, profile, taken, asked.n - len(new)), *new]
         if len(picks) < asked.n:
             ledger.note(
                 f"{asked.n} items were asked for and {len(picks)} passed: the others are seen, filtered, "
@@ -459,6 +470,7 @@ def _picked(place: int, pick: Ranked, why: Explanation, understood: Enrichment |
         explanation=why,
         rank_without_model=pick.rank_without_model,
         enrichment=understood,
+        new_for_you=pick.candidate.new_for_you,
     )
 
 

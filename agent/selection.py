@@ -20,12 +20,12 @@ def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: 
     """
     weights = {one.keyword: one.weight for one in profile.positive}
     muted = {one.keyword for one in profile.positive if one.muted}
-    seen = {_same(item) for item in used}
+    seen = {same_thing(item) for item in used}
     taken: Counter[str] = Counter()
     chosen: list[Ranked] = []
     waiting: list[Ranked] = []
     for one in ranked:
-        mark = _same(one.candidate.item)
+        mark = same_thing(one.candidate.item)
         if mark in seen or one.candidate.interest in muted:
             continue
         seen.add(mark)
@@ -41,7 +41,7 @@ def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: 
     return sorted(filled, key=lambda one: one.rank)
 
 
-def _same(item: Item) -> tuple[str, ...]:
+def same_thing(item: Item) -> tuple[str, ...]:
     """Equal for items that are one thing: kind, words of the title, and year."""
     title = unicodedata.normalize("NFKC", item.title).casefold()
     words = " ".join(_WORD.findall(title)) or title

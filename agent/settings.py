@@ -141,6 +141,7 @@ class Settings(BaseModel):
     scenario: Scenario = Field("shop", description="shop, video, news or social")
     n_candidates: Count = Field(200, ge=1, le=100_000, description="how many items are ranked, 1 to 100,000")
     model_scores: Count = Field(20, ge=0, le=10_000, description="how many the model scores, 0 to 10,000")
+    explore: Amount = Field(0.0, ge=0, le=1, description="the share of each list that is new, 0 to 1")
     action_weights: Annotated[
         dict[str, Amount], BeforeValidator(_with_default_weights), AfterValidator(_check_weights)
     ] = Field(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..models.records import Action, Event, Item, Language
+from ..models.records import Action, Bridge, Event, Item, Language
 from ..prompts import clean
 from .checker import Deed
 from .history import Entry
@@ -109,6 +109,12 @@ def subject(item: Item, things: Sequence[Thing], language: Language) -> str:
     return f"{name}, also filed under {shared}," if language == "en" else f"{name}同属{shared}，"
 
 
+def first_step(item: Item, topic: str, language: Language) -> str:
+    """The item as the subject of a sentence, where it is of a topic that the user has not touched."""
+    name, field = quoted(item.title, item, language), clean(topic, 40)
+    return f"{name}, a first step into {field}," if language == "en" else f"{name}来自你还没接触过的{field}，"
+
+
 def lead(request: str, things: Sequence[Thing], language: Language) -> str:
     """The beginning of a sentence: what was asked for or done."""
     clauses = _asked(request, language) + _deeds(things, language)
@@ -155,4 +161,13 @@ def template(request: str, things: Sequence[Thing], item: Item, interest: str, l
     return f"{begun} {fits}."
 
 
-__all__ = ["Thing", "lead", "quoted", "shared_tag", "subject", "template"]
+def bridge_template(things: Sequence[Thing], item: Item, bridge: Bridge, language: Language) -> str:
+    """A plain sentence for a pick that is new for the user: from which interest to which topic."""
+    begun = lead("", things, language) + quoted(item.title, item, language)
+    interest, topic = clean(bridge.interest, 40), clean(bridge.topic, 40)
+    if language == "zh":
+        return f"{begun}是从{interest}到{topic}的一次新尝试。"
+    return f"{begun} is a first step from {interest} into {topic}."
+
+
+__all__ = ["Thing", "bridge_template", "first_step", "lead", "quoted", "shared_tag", "subject", "template"]

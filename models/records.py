@@ -180,12 +180,24 @@ class Profile(Record):
         return tuple(one for one in self.interests if one.polarity == "negative")
 
 
+class Bridge(Record):
+    """What leads to a pick that is new for the user: from which interest, to which topic of the catalogue."""
+
+    interest: str
+    topic: str
+    theme: str = ""
+
+
 class Candidate(Record):
-    """An item that was found, with the score of each channel that found it (larger is better)."""
+    """An item that was found, with the score of each channel that found it (larger is better).
+
+    One of a topic that the user has not touched matches no interest: it has a bridge (`new_for_you`).
+    """
 
     item: Item
     channels: dict[str, float]
     interest: str | None = None
+    new_for_you: Bridge | None = None
 
 
 class Ranked(Record):
@@ -240,6 +252,7 @@ class Recommendation(Record):
     rank_without_model: int | None = None
     enrichment: Enrichment | None = None
     counterfactual: tuple[Counterfactual, ...] = ()
+    new_for_you: Bridge | None = None
 
 
 class Call(Record):
