@@ -10,6 +10,7 @@ from itertools import chain, zip_longest
 
 import numpy as np
 
+from ..models.embedder import Vectors
 from ..models.errors import InputError, ModelError
 from ..models.records import Bridge, Candidate, Item, Ranked
 from ..prompts import Prompts, clean
@@ -100,7 +101,7 @@ class Explorer:
         others = [at for at in range(len(query.profile.interests)) if not _is_liked(query, at)]
         if not liked or not len(topics):
             return
-        near = topics.vectors @ interest_vectors(query.profile, query.history).T
+        near = topics.vectors @ _directions(topics, query).T
         touched = topics.touched(query.history)
         for place in range(len(topics)):
             closeness = float(near[place, liked].max())
@@ -222,6 +223,14 @@ class Explorer:
             for rank, at in enumerate(order, 1)
             if not _is_muted(query, matched[at])
         ]
+
+
+def _directions(topics: Topics, query: Query) -> Vectors:
+    """A unit vector per interest, drawn towards the topic that it is of: a single event is near to much by chance."""
+    vectors = interest_vectors(query.profile, query.history)
+    own = topics.of(vectors)
+    vectors[own >= 0] += topics.vectors[own[own >= 0]]
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
 def _is_liked(query: Query, place: int) -> bool:

@@ -25,6 +25,8 @@ def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: 
     chosen: list[Ranked] = []
     waiting: list[Ranked] = []
     for one in ranked:
+        if len(chosen) == n:
+            break
         mark = same_thing(one.candidate.item)
         if mark in seen or one.candidate.interest in muted:
             continue
@@ -35,8 +37,6 @@ def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: 
             continue
         taken[interest or ""] += 1
         chosen.append(one)
-        if len(chosen) == n:
-            break
     filled = chosen + waiting[: n - len(chosen)]
     return sorted(filled, key=lambda one: one.rank)
 
