@@ -227,7 +227,6 @@ def recommend(
             explore=explore,
             what_if=what_if,
             progress=count,
-
         )
     if as_json:
         typer.echo(run.model_dump_json(indent=2))
@@ -262,9 +261,7 @@ def report(
         msg = f"no report is called {output.name!r}: end the name in .html, .md or .json"
         raise InputError(msg)
     with opened(context, with_model=True) as recommender:
-        recommended = partial(
-            recommender.recommend, n=n, request=request, explore=explore, what_if=not quick
-        )
+        recommended = partial(recommender.recommend, n=n, request=request, explore=explore, what_if=not quick)
         if user is not None:
             with console.counting("ranking again") as count:
                 run = recommended(user, progress=count)

@@ -230,7 +230,7 @@ def _directions(topics: Topics, query: Query) -> Vectors:
     vectors = interest_vectors(query.profile, query.history)
     own = topics.of(vectors)
     vectors[own >= 0] += topics.vectors[own[own >= 0]]
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), np.float32)
 
 
 def _is_liked(query: Query, place: int) -> bool:
