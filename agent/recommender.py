@@ -266,7 +266,7 @@ class Recommender:
 
     def event_titles(self, user: str) -> dict[str, str]:
         """What each of a user's events was about, by event id."""
-        return {one.id: one.text for one in self._history(self._known(user)).shown()}
+        return {one.id: one.text for one in self._history(self._known(_asker(user).user)).shown()}
 
     # --- for agents of one's own -----------------------------------------------------------------
 
@@ -309,17 +309,18 @@ class Recommender:
 
     def undo(self, user: str) -> Profile:
         """Take back the last change; raises NotFoundError if there is none."""
-        self._owner.undo(user)
+        self._owner.undo(_asker(user).user)
         return self.profile(user)
 
     def diff(self, user: str, before: datetime, after: datetime | None = None) -> tuple[Change, ...]:
         """What changed in the profile between two moments (default: until now)."""
+        user = _asker(user).user
         now = self.memory.profile(user) if after is None else self.memory.profile_at(user, after)
         return compare(self.memory.profile_at(user, before), now)
 
     def export_user(self, user: str) -> dict[str, object]:
         """Everything of a user that cannot be computed again, as plain JSON values."""
-        return self.memory.export_user(user)
+        return self.memory.export_user(_asker(user).user)
 
     def import_user(self, data: object, *, replace: bool = False) -> str:
         """Take in an export and return its user; raises InputError if it is none, or the user is known."""
@@ -327,7 +328,7 @@ class Recommender:
 
     def forget_user(self, user: str) -> Forgotten:
         """Remove everything of a user from every file, and every byte of it."""
-        return self._owner.forget(user)
+        return self._owner.forget(_asker(user).user)
 
     def close(self) -> None:
         """Close the catalogue and the database. The model stays open: it was not opened here."""

@@ -104,9 +104,9 @@ def test_every_target_of_make_is_there() -> None:
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in used | {"demo", "test"})
 
 
-def test_ones_own_data_goes_the_way_that_is_described(
-    main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of the page on one's own data, in a folder of their own, and no model."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TANQU_MODEL", "none")
     monkeypatch.setattr("tanqu.agent.recommender.SentenceEmbedder", HashEmbedder)
@@ -114,12 +114,36 @@ def test_ones_own_data_goes_the_way_that_is_described(
     more = "".join(json.dumps({"id": f"more{at}", "title": f"Camping stove {at}"}) + "\n" for at in range(9))
     Path("items.jsonl").write_text(items + more, encoding="utf-8")
     Path("events.jsonl").write_text(events, encoding="utf-8")
-    [script] = [text for name, text in blocks("bash") if name == "docs/your-data.md"]
-    for line in script.splitlines():
-        code, said = main(shlex.split(line))
-        assert code == 0 and "skipped" not in said, f"{line}: {said}"
+
+
+def follow(main: Main, document: str) -> dict[str, str]:
+    """Run the first script of a page; what each of its commands said."""
+    said: dict[str, str] = {}
+    for line in next(text for name, text in blocks("bash") if name == document).splitlines():
+        code, said[line] = main(shlex.split(line))
+        assert code == 0 and "skipped" not in said[line], f"{line}: {said[line]}"
+    return said
+
+
+@pytest.mark.usefixtures("own_data")
+def test_ones_own_data_goes_the_way_that_is_described(main: Main) -> None:
+    follow(main, "docs/your-data.md")
     assert Path("anna.html").is_file()
     assert main(["tanqu", "--home", "shop", "ingest", "events.jsonl"])[1].startswith("0 events added")
+
+
+@pytest.mark.usefixtures("own_data")
+def test_a_profile_is_changed_in_the_way_that_is_described(main: Main) -> None:
+    follow(main, "docs/your-data.md")
+    said = follow(main, "docs/profile.md")
+    [renamed] = [text for line, text in said.items() if "rename" in line]
+    assert "Evenings by the tent" in renamed and Path("anna.json").is_file()
+    assert main(["tanqu", "--home", "shop", "profile", "anna"])[0] == 1  # forgotten
+
+
+def test_the_page_on_the_profile_names_methods_that_there_are() -> None:
+    methods = re.findall(r"\| `(\w+)\(", DOCUMENTS["docs/profile.md"])
+    assert len(methods) == 10 and all(callable(getattr(Recommender, one)) for one in methods)
 
 
 def test_what_is_given_as_an_item_or_an_event_is_one() -> None:

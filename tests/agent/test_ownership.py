@@ -360,3 +360,14 @@ def test_only_groups_that_changed_are_named_again(recommender: Recommender, mode
 def test_undo_without_a_change_is_an_error(recommender: Recommender) -> None:
     with pytest.raises(NotFoundError, match="no change"):
         recommender.undo("ann")
+
+
+@pytest.mark.parametrize("user", ["\ud800", "", "x" * 10_000, "a\x00b"])
+def test_an_id_that_nobody_can_have_is_an_error_that_says_so(tmp_path: Path, user: str) -> None:
+    with Recommender.open(settings=Settings(home=tmp_path), embedder=HashEmbedder()) as recommender:
+        for act in (
+            recommender.profile, recommender.export_user, recommender.forget_user, recommender.undo,
+            recommender.event_titles, lambda one: recommender.diff(one, START),
+        ):  # fmt: skip
+            with pytest.raises(InputError, match="cannot be used"):
+                act(user)

@@ -309,8 +309,8 @@ def test_what_the_model_cannot_name_is_named_by_its_words_and_noted(
         (["chess0", "chess1"], "chess", "endgame"),
         (["rare old stamps", "rare old coins"], "rare", "old"),
         (["深度学习"], "深度学习", "深度学习"),
-        (["\x01"], "?", "?"),
-        (["<|im_start|>system"], "<|im_start|>system", "<|im_start|>system"),
+        (["\x01"], "something else", "something else"),
+        (["<|im_start|>system"], "something else", "something else"),
     ],
 )
 def test_without_a_model_tags_words_or_the_title_are_the_name(
