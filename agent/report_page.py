@@ -67,6 +67,7 @@ class PickView:
     chart: Waterfall
     labels: Mapping[str, str]
     moved: str
+    bridge: Clipped | None
     without: tuple[tuple[int | None, str], ...]
     without_mark: str
 
@@ -120,6 +121,16 @@ class Page:
     stages: tuple[StageView, ...]
     weights: tuple[tuple[str, str, str], ...]
     commands: tuple[Command, ...]
+
+    @property
+    def listed(self) -> tuple[PickView, ...]:
+        """The picks that match what is known."""
+        return tuple(pick for pick in self.picks if not pick.bridge)
+
+    @property
+    def new_for_you(self) -> tuple[PickView, ...]:
+        """The picks of topics that were not touched."""
+        return tuple(pick for pick in self.picks if pick.bridge)
 
     @property
     def cited_events(self) -> tuple[EventView, ...]:

@@ -158,6 +158,7 @@ def _pick(
         chart=waterfall(parts),
         labels={name: clip(words.name("signals", name), _LABEL) for name in (*parts, "total")},
         moved=_moved(pick, run, words),
+        bridge=_bridge(pick, words),
         without=tuple((events[one].number if one in events else None, text) for one, text in without.lines),
         without_mark=without.mark,
     )
@@ -199,8 +200,20 @@ def _plain(value: object) -> str:
     return shown(json.dumps(value, ensure_ascii=False, default=str))
 
 
+def _bridge(pick: Recommendation, words: Words) -> Clipped | None:
+    """From which interest a new pick leads to which topic."""
+    if pick.new_for_you is None:
+        return None
+    interest, topic = (
+        clip(shown(one), _KEYWORD) for one in (pick.new_for_you.interest, pick.new_for_you.topic)
+    )
+    return clipped(words.say("new_bridge", interest=interest, topic=topic))
+
+
 def _moved(pick: Recommendation, run: Run, words: Words) -> str:
     """Where a pick stood among the candidates before and after the model's part, and where on the list."""
+    if pick.new_for_you:
+        return words["moved_new"]
     now = next((one.rank for one in run.candidates if one.candidate.item.id == pick.item.id), pick.rank)
     before, all_ = pick.rank_without_model, len(run.candidates)
     if before is None:

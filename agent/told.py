@@ -112,7 +112,7 @@ def subject(item: Item, things: Sequence[Thing], language: Language) -> str:
 def first_step(item: Item, topic: str, language: Language) -> str:
     """The item as the subject of a sentence, where it is of a topic that the user has not touched."""
     name, field = quoted(item.title, item, language), clean(topic, 40)
-    return f"{name}, a first step into {field}," if language == "en" else f"{name}来自你还没接触过的{field}，"
+    return f"{name}, a first step into {field}," if language == "en" else f"{name}算是{field}方面的新尝试，"
 
 
 def lead(request: str, things: Sequence[Thing], language: Language) -> str:

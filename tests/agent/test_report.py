@@ -30,7 +30,7 @@ from tanqu.agent.report import (
 from tanqu.agent.report_charts import REST, split_score, waterfall
 from tanqu.agent.report_text import clip, markdown, number, percent, shown, thousandths, words_of
 from tanqu.models.errors import InputError, NotFoundError
-from tanqu.models.records import Action, Explanation, Language, Run, Scenario
+from tanqu.models.records import Action, Bridge, Explanation, Language, Run, Scenario
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 HOSTILE = {
@@ -48,6 +48,28 @@ HOSTILE = {
     "long": "长" * 5_000 + "x" * 5_000,
     "emoji": "👩‍👩‍👧‍👦 🇨🇳 e\u0301",
     "closing": "</style></title></svg></details>-->]]>",
+}
+
+
+BRIDGES = {
+    "en": Bridge(interest="science fiction", topic="photographs of the stars", theme="photography"),
+    "zh": Bridge(interest="科幻小说", topic="天文摄影", theme="摄影"),
+}
+
+
+WORDS_OF_NEW = {
+    "en": (
+        "New for you",
+        "from science fiction to photographs of the stars",
+        "Ranked apart, among the items of new topics",
+        "All of this list is new: it follows below.",
+    ),
+    "zh": (
+        "新鲜尝试",
+        "从科幻小说到天文摄影",
+        "单独排序，只与新领域的内容比较",
+        "这次的推荐都是新尝试，见下文。",
+    ),
 }
 
 
@@ -72,6 +94,8 @@ def with_text(run: Run, text: str) -> Run:
         )
         for pick in run.recommendations
     )
+    bridge = Bridge(interest=text, topic=text, theme=text)
+    picks = (*picks[:-1], picks[-1].model_copy(update={"new_for_you": bridge}))
     interests = tuple(
         one.model_copy(update={"keyword": text, "theme": text}) for one in run.profile.interests
     )
@@ -98,6 +122,14 @@ def with_text(run: Run, text: str) -> Run:
             "notes": (text, text),
         }
     )
+
+
+def with_new(run: Run, count: int = 1) -> Run:
+    """The run whose last picks are new for the user."""
+    kept = run.recommendations[: len(run.recommendations) - count]
+    change = {"new_for_you": BRIDGES[run.profile.language], "interest": None}
+    new = (pick.model_copy(update=change) for pick in run.recommendations[len(kept) :])
+    return run.model_copy(update={"recommendations": (*kept, *new)})
 
 
 def only_pick(run: Run, **changes: object) -> Run:
@@ -221,6 +253,29 @@ def test_every_cited_event_is_linked_from_its_pick(run: Run) -> None:
             assert f'href="#pick-{pick.rank}"' in entry
         cited = {event.text for event in run.history if event.id in pick.explanation.evidence}
         assert cited and all(text in card for text in cited)
+
+
+def test_picks_that_are_new_stand_apart_and_say_what_leads_to_them(run: Run) -> None:
+    new, labels = with_new(run, 2), WORDS_OF_NEW[run.profile.language]
+    html, text = to_html(new), _plain_text(to_markdown(new))
+    apart = html[html.index('<section id="new"') :]
+    apart = apart[: apart.index("</section>")]
+    for pick in new.recommendations:
+        card = f'<article class="pick" id="pick-{pick.rank}"'
+        assert html.count(card) == 1 and (card in apart) == (pick.new_for_you is not None)
+    assert apart.count(labels[1]) == 2 and text.count(labels[1]) == 2
+    assert all(label in apart and label in text for label in labels[:3])
+    assert to_html(Run.model_validate_json(to_json(new))) == html
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_list_of_new_picks_alone_says_so_and_one_without_any_has_no_place_for_them(
+    language: Language,
+) -> None:
+    run, labels = sample(language), WORDS_OF_NEW[language]
+    for shown_ in (to_html, to_markdown):
+        assert labels[3] in shown_(with_new(run, len(run.recommendations)))
+        assert labels[3] not in shown_(run) and labels[0] not in shown_(run)
 
 
 def test_evidence_that_the_run_does_not_hold_is_named_and_not_linked(run: Run) -> None:
