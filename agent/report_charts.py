@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from ..models.errors import InputError
 
@@ -81,10 +82,21 @@ def waterfall(parts: Mapping[str, int]) -> Waterfall:
     return Waterfall(steps, step("total", 0, ends[-1]), round(-low * scale, 3))
 
 
+def course(times: Sequence[datetime], start: datetime, end: datetime) -> tuple[float, ...]:
+    """Where moments lie between two others, in percent, in order; each place once."""
+    span = (end - start).total_seconds()
+    return tuple(
+        dict.fromkeys(
+            round(100.0 * (time - start).total_seconds() / span, 1) if span > 0 else 0.0
+            for time in sorted(times)
+        )
+    )
+
+
 def bar_widths(shares: Sequence[float]) -> list[float]:
     """Widths in percent, the largest share filling the row; all nought where every share is."""
     largest = max(shares, default=0.0)
     return [round(100.0 * share / largest, 3) if largest > 0 else 0.0 for share in shares]
 
 
-__all__ = ["REST", "UNITS", "Step", "Waterfall", "bar_widths", "split_score", "waterfall"]
+__all__ = ["REST", "UNITS", "Step", "Waterfall", "bar_widths", "course", "split_score", "waterfall"]

@@ -29,8 +29,21 @@ class Cited:
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """Where events lie in the time of the history, in percent; the first and the last day of them."""
+
+    places: tuple[float, ...]
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
 class InterestView:
-    """An interest; `width` is its bar in percent, `dots` its confidence in fifths (None: not by a model)."""
+    """An interest; `width` is its bar in percent, `dots` its confidence in fifths (None: not by a model).
+
+    `named_by` says in a word and in a sentence who gave the name where no model did, `marks` what the owner
+    did with it, `course` when it was fed, if its events say so.
+    """
 
     number: int
     keyword: Clipped
@@ -42,6 +55,9 @@ class InterestView:
     polarity: str
     horizon: str
     cited: Cited
+    named_by: tuple[str, str]
+    marks: tuple[str, ...]
+    course: Course | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +92,15 @@ class PickView:
         """Kind, attributes and tags, each as one text."""
         kind = (self.kind,) if self.kind else ()
         return (*kind, *(f"{name} {value}" for name, value in self.attributes), *self.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A candidate that is not on the list: its rank, and what kept it away."""
+
+    rank: int
+    title: Clipped
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +139,9 @@ class Page:
     interests: tuple[InterestView, ...]
     picks: tuple[PickView, ...]
     behind: tuple[tuple[int, Clipped, str, int], ...]
+    span: tuple[str, str]
+    rules: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
     events: tuple[EventView, ...]
     notes: tuple[str, ...]
     filters: tuple[tuple[str, str], ...]
@@ -142,6 +170,12 @@ class Page:
         """The events that no pick cites, by number."""
         return tuple(event for event in self.events if not event.cited_by)
 
+    @property
+    def dated(self) -> tuple[InterestView, ...]:
+        """The interests with events that say when, if they are not all of one moment."""
+        places = {at for one in self.interests if one.course for at in one.course.places}
+        return tuple(one for one in self.interests if one.course) if len(places) > 1 else ()
+
     def toward(self, polarity: str) -> tuple[InterestView, ...]:
         """The interests of one polarity."""
         return tuple(interest for interest in self.interests if interest.polarity == polarity)
@@ -150,8 +184,10 @@ class Page:
 __all__ = [
     "Cited",
     "Command",
+    "Course",
     "EventView",
     "InterestView",
+    "LeftOut",
     "Page",
     "PickView",
     "StageView",

@@ -7,11 +7,13 @@ number is the label of a citation and the anchor that it leads to.
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 
-from ..models.records import Call, Enrichment, HistoryEvent, Interest, Item, Ranked, Recommendation, Run
-from .report_charts import bar_widths, split_score, waterfall
-from .report_page import Cited, Command, EventView, InterestView, Page, PickView, StageView
+from ..models.records import Call, Enrichment, HistoryEvent, Item, Ranked, Recommendation, Run
+from .report_charts import bar_widths, course, split_score, waterfall
+from .report_left_out import left_out, rules
+from .report_page import Cited, Command, Course, EventView, InterestView, Page, PickView, StageView
 from .report_text import Clipped, Words, clip, clipped, number, shown, words_of
 from .what_if import what_if
 
@@ -39,7 +41,7 @@ def view(run: Run) -> Page:
     """Everything that a report of `run` shows; raises InputError if a score is not finite."""
     words = words_of(run.profile.language)
     events = _events(run, words)
-    interests = _interests(run.profile.interests, events)
+    interests = _interests(run, events, words)
     numbers = {one.keyword: at for at, one in enumerate(run.profile.interests, 1)}
     versions = tuple(_version(key, value, words) for key, value in run.fingerprints.items())
     return Page(
@@ -55,6 +57,9 @@ def view(run: Run) -> Page:
         interests=interests,
         picks=tuple(_pick(one, run, events, numbers) for one in run.recommendations),
         behind=tuple(_behind(run)),
+        span=_span(run, words),
+        rules=tuple(rules(run, words)),
+        left_out=left_out(run, words),
         events=tuple(events.values()),
         notes=tuple(clip(shown(note), _PROSE) for note in run.notes),
         filters=tuple(
@@ -72,13 +77,20 @@ def commands(run: Run, words: Words) -> tuple[Command, ...]:
     name = run.user if _PLAIN_ID.fullmatch(run.user) else "USER"
     user = shlex.quote(name)
     plain = (pick.item.id for pick in run.recommendations if _PLAIN_ID.fullmatch(pick.item.id))
-    dislike = {"user": name, "item": next(plain, "ITEM"), "action": "dislike"}
+    item = next(plain, "ITEM")
+    dislike = {"user": name, "item": item, "action": "dislike"}
     return (
         Command(words["correct_chat"], (f"tanqu chat {user}",)),
         Command(
             words["correct_dislike"], (json.dumps(dislike, ensure_ascii=False), "tanqu ingest dislike.jsonl")
         ),
         Command(words["correct_profile"], (f"tanqu profile {user}",)),
+        Command(
+            words["correct_interest"],
+            tuple(f"tanqu profile {user} {do}" for do in ("mute 1", "pin 1", "rename 1 NAME", "forget 1")),
+        ),
+        Command(words["correct_undo"], (f"tanqu profile {user} undo",)),
+        Command(words["correct_why"], (f"tanqu why {user} {shlex.quote(item)}",)),
     )
 
 
@@ -115,8 +127,10 @@ def _cited(ids: Iterable[str], events: Mapping[str, EventView]) -> Cited:
     return Cited(found, tuple(clip(shown(one), _FIELD) for one in unique if one not in events))
 
 
-def _interests(interests: tuple[Interest, ...], events: Mapping[str, EventView]) -> tuple[InterestView, ...]:
+def _interests(run: Run, events: Mapping[str, EventView], words: Words) -> tuple[InterestView, ...]:
+    interests = run.profile.interests
     widths = bar_widths([one.weight for one in interests])
+    times = {event.id: event.time for event in run.history if event.time is not None}
     return tuple(
         InterestView(
             number=at,
@@ -129,9 +143,25 @@ def _interests(interests: tuple[Interest, ...], events: Mapping[str, EventView])
             polarity=one.polarity,
             horizon=one.horizon,
             cited=_cited(one.evidence, events),
+            named_by=(words[f"named_by_{one.named_by}"], words[f"named_by_{one.named_by}_long"]),
+            marks=tuple(words[mark] for mark in ("muted", "pinned") if getattr(one, mark)),
+            course=_course([times[event] for event in one.evidence if event in times], times.values(), words),
         )
         for at, (one, width) in enumerate(zip(interests, widths, strict=True), 1)
     )
+
+
+def _course(own: list[datetime], all_: Collection[datetime], words: Words) -> Course | None:
+    """When an interest was fed, within the time of the whole history; None where nothing says when."""
+    if not own:
+        return None
+    return Course(course(own, min(all_), max(all_)), words.date(min(own)), words.date(max(own)))
+
+
+def _span(run: Run, words: Words) -> tuple[str, str]:
+    """The first and the last day of the history."""
+    times = [event.time for event in run.history if event.time is not None]
+    return (words.date(min(times)), words.date(max(times))) if times else ("", "")
 
 
 def _pick(

@@ -43,6 +43,10 @@ def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: 
 
 def same_thing(item: Item) -> tuple[str, ...]:
     """Equal for items that are one thing: kind, words of the title, and year."""
-    title = unicodedata.normalize("NFKC", item.title).casefold()
-    words = " ".join(_WORD.findall(title)) or title
-    return (item.kind, words, str(item.attributes.get("year", "")))
+    return (item.kind, same_words(item.title), str(item.attributes.get("year", "")))
+
+
+def same_words(title: str) -> str:
+    """The words of a title, equal for titles that differ in case, width and punctuation alone."""
+    folded = unicodedata.normalize("NFKC", title).casefold()
+    return " ".join(_WORD.findall(folded)) or folded

@@ -4,12 +4,13 @@ What was kept away is told too: by which dislike, by which filter, or because it
 """
 
 from ..models.errors import NotFoundError
-from ..models.records import HistoryEvent, Item, Ranked, Run
+from ..models.records import HistoryEvent, Item, Run
 from ..prompts import clean
 from ..vectorstore.filters import compile_where
 from .checker import bare
+from .left_out import is_pushed, pushed_down
 from .recommender import Recommender
-from .why_records import LEAST, KeptAway, Part, Standing, Why
+from .why_records import KeptAway, Part, Standing, Why
 from .why_text import told
 
 _KEPT_AWAY_SHOWN = 5
@@ -43,11 +44,6 @@ def why(recommender: Recommender, user: str, item: str, not_: str | None = None)
 
 def kept_away(recommender: Recommender, run: Run) -> list[KeptAway]:
     """The candidates that what was turned down keeps from the picks, by the rank they would have."""
-    free = sorted(run.candidates, key=lambda one: (-(one.score - one.signals.get("negative", 0.0)), one.rank))
-    picks = len(run.recommendations)
-    found = [
-        (before, one) for before, one in enumerate(free[:picks], 1) if one.rank > picks and _is_pushed(one)
-    ]
     return [
         KeptAway(
             item=one.candidate.item,
@@ -55,7 +51,7 @@ def kept_away(recommender: Recommender, run: Run) -> list[KeptAway]:
             rank=one.rank,
             event=_turned_down(recommender, run, one.candidate.item),
         )
-        for before, one in found
+        for before, one in pushed_down(run)
     ]
 
 
@@ -94,7 +90,7 @@ def _standing(recommender: Recommender, run: Run, item: Item) -> Standing:
     place = next((pick.rank for pick in run.recommendations if pick.item.id == item.id), None)
     muted = {one.keyword for one in run.profile.interests if one.muted}
     interest = ranked.candidate.interest
-    pushed = _turned_down(recommender, run, item) if _is_pushed(ranked) else None
+    pushed = _turned_down(recommender, run, item) if is_pushed(ranked) else None
     return Standing(
         item=item,
         status="picked" if place else "muted" if interest in muted else "ranked",
@@ -115,11 +111,6 @@ def _absent(recommender: Recommender, run: Run, item: Item) -> Standing:
         return Standing(item=item, status="seen", events=known)
     passes = compile_where(run.where)(item)
     return Standing(item=item, status="not found" if passes else "filtered")
-
-
-def _is_pushed(ranked: Ranked) -> bool:
-    """Whether what was turned down pushes it down: the signal is above nought, and its weight below."""
-    return ranked.signals.get("negative", 0.0) < -LEAST and ranked.raw.get("negative", 0.0) > 0
 
 
 def _turned_down(recommender: Recommender, run: Run, item: Item) -> HistoryEvent | None:

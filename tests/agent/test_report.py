@@ -27,7 +27,7 @@ from tanqu.agent.report import (
     write_index,
     write_report,
 )
-from tanqu.agent.report_charts import REST, split_score, waterfall
+from tanqu.agent.report_charts import REST, course, split_score, waterfall
 from tanqu.agent.report_text import clip, markdown, number, percent, shown, thousandths, words_of
 from tanqu.models.errors import InputError, NotFoundError
 from tanqu.models.records import Action, Bridge, Explanation, Language, Run, Scenario
@@ -542,10 +542,36 @@ def test_prose_says_who_wrote_it(run: Run) -> None:
     assert html.count(f">{words['reason_template']}<") == len(run.recommendations) - by_model
 
 
+def test_interests_are_shown_over_the_time_of_the_history(run: Run) -> None:
+    strokes = re.findall(r'<line class="stroke \w+" x1="([\d.]+)%"', to_html(run))
+    times = {event.id: event.time for event in run.history}
+    fed = [{times[one] for one in interest.evidence} for interest in run.profile.interests]
+    assert len(strokes) == sum(map(len, fed)) and all(0 <= float(one) <= 100 for one in strokes)
+    first, last = min(filter(None, times.values())), max(filter(None, times.values()))
+    assert course([last, first, last], first, last) == (0.0, 100.0)
+    assert course([first], first, first) == (0.0,)
+
+
+def test_a_history_that_says_not_when_has_no_course(run: Run) -> None:
+    timeless = tuple(event.model_copy(update={"time": None}) for event in run.history)
+    assert 'class="stroke' not in to_html(run.model_copy(update={"history": timeless}))
+
+
+def test_what_the_owner_did_with_an_interest_is_marked(run: Run) -> None:
+    words = words_of(run.profile.language)
+    first = run.profile.interests[0].model_copy(
+        update={"pinned": True, "named_by": "owner", "confidence": 1.0}
+    )
+    profile = run.profile.model_copy(update={"interests": (first, *run.profile.interests[1:])})
+    html = to_html(run.model_copy(update={"profile": profile}))
+    assert words["named_by_owner_long"] in html and html.count(f'class="owner">{words["pinned"]}<') == 2
+    assert 'class="owner"' not in to_html(run)
+
+
 def test_an_interest_that_no_model_named_claims_no_confidence(run: Run) -> None:
     words = words_of(run.profile.language)
-    assert words["confidence_none_long"] in to_html(run)
-    row = next(line for line in to_markdown(run).splitlines() if f" {words['confidence_none']} |" in line)
+    assert words["named_by_template_long"] in to_html(run)
+    row = next(line for line in to_markdown(run).splitlines() if f" {words['named_by_template']} |" in line)
     assert "0%" not in row.replace("100%", "")
 
 
