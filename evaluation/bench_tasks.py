@@ -6,7 +6,6 @@ The other side is what the same model and library give to somebody who writes on
 
 import random
 import tempfile
-import time
 from typing import Any
 
 import llama_cpp
@@ -66,13 +65,12 @@ def _rows(sides: Sides, home: str) -> dict[str, Row]:
     names = ("profile", "rank", "recommend")
     ours: dict[str, list[float]] = {name: [] for name in names}
     theirs: dict[str, list[float]] = {name: [] for name in names}
-    tokens = dict.fromkeys(names, 0)
     settings = load_settings(scenario="shop", language="en", model="none", home=home)
     with Recommender.open(model=sides.ours, embedder=SentenceEmbedder(), settings=settings) as recommender:
         recommender.add_items(sample.items)
-        _our_round(sides, recommender, events, -1, {name: [] for name in names}, tokens)
+        tokens = _warm_up(recommender, events)
         for number in range(REPEATS):
-            _our_round(sides, recommender, events, number, ours, tokens)
+            _our_round(sides, recommender, events, number, ours)
             _their_round(sides.theirs, sample, events, number, theirs)
     return {
         "profile_vs_prompt": row("profile_vs_prompt", ours["profile"], theirs["profile"], tokens["profile"]),
@@ -89,40 +87,43 @@ def _thirty(sample: Sample) -> list[Event]:
     return [event.model_copy(update={"user": _USER}) for event in chosen]
 
 
-def _our_round(
-    sides: Sides,
-    recommender: Recommender,
-    events: list[Event],
-    number: int,
-    found: dict[str, list[float]],
-    tokens: dict[str, int],
-) -> None:
-    """A profile, and then a whole recommendation for another user of the same history, all from nothing."""
-
-    def newcomer(what: str) -> str:
-        user = f"{_USER}-{number}-{what}"
-        mine = {"user": user}
-        recommender.record(
-            event.model_copy(update=mine | {"id": f"{user}-{at}"}) for at, event in enumerate(events)
-        )
-        return user
-
-    user = newcomer("profile")
-    found["profile"].append(timed(lambda: recommender.profile(user)))
-    sides.ours.forget(user)
-    user = newcomer("all")
-    started = time.perf_counter()
+def _warm_up(recommender: Recommender, events: list[Event]) -> dict[str, int]:
+    """A round that is not counted; the tokens of each step, with the templates' beginnings, read only here."""
+    user = _newcomer(recommender, events, -1)
     run = recommender.recommend(user)
-    found["recommend"].append(time.perf_counter() - started)
-    for stage in tokens:
-        calls = [one for one in run.calls if stage == "recommend" or one.stage.startswith(stage[:4])]
-        tokens[stage] = sum(one.prompt_tokens - one.cached_tokens + one.output_tokens for one in calls)
+    _rank(recommender, user)
+    spent = {
+        call: one.prompt_tokens - one.cached_tokens + one.output_tokens for call, one in enumerate(run.calls)
+    }
+    return {
+        name: sum(spent[at] for at, one in enumerate(run.calls) if one.stage in stages or not stages)
+        for name, stages in (("profile", ("profile",)), ("rank", ("ranking",)), ("recommend", ()))
+    }
+
+
+def _newcomer(recommender: Recommender, events: list[Event], number: int) -> str:
+    """A user whom nobody has seen, with this history."""
+    user = f"{_USER}-{number}"
+    recommender.record(
+        event.model_copy(update={"user": user, "id": f"{user}-{at}"}) for at, event in enumerate(events)
+    )
+    return user
+
+
+def _our_round(
+    sides: Sides, recommender: Recommender, events: list[Event], number: int, found: dict[str, list[float]]
+) -> None:
+    """The profile of a newcomer, and then their recommendations: together, all from nothing."""
+    user = _newcomer(recommender, events, number)
+    profile = timed(lambda: recommender.profile(user))
+    found["profile"].append(profile)
+    found["recommend"].append(profile + timed(lambda: recommender.recommend(user)))
     found["rank"].append(_rank(recommender, user))
     sides.ours.forget(user)
 
 
 def _rank(recommender: Recommender, user: str) -> float:
-    """20 candidates, with the history's prefix warm and the items' priors known: the second time.
+    """Seconds for 20 candidates, with the history's prefix warm and the items' priors known: the second time.
 
     The candidates are read anew: the model keeps the prefix, not what was scored after it.
     """
