@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from ..models.records import Candidate, Profile
 from ..vectorstore.catalogue import Catalogue
 from ..vectorstore.engagement import Engagement
-from ..vectorstore.filters import compile_where
 from .history import History
 from .profile import interest_vectors
 
@@ -99,8 +98,7 @@ class Channels:
         return self._catalogue.search(vector, n, exclude=self._exclude, where=self._where)
 
     def _allowed(self, hits: Hits) -> Hits:
-        passes = compile_where(self._where)
-        allowed = {item.id for item in self._catalogue.get([item for item, _ in hits]) if passes(item)}
+        allowed = self._catalogue.passing([item for item, _ in hits], self._where)
         return [hit for hit in hits if hit[0] in allowed]
 
     def _interest(self, scores: Mapping[str, float]) -> str | None:

@@ -75,6 +75,7 @@ META = sa.Table(
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 _CLOCK = "memory.clock"
+_REMOVALS = "memory.removals"
 _BATCH = 10_000
 _IDS_PER_QUERY = 500  # far below every database's limit of parameters
 
@@ -206,6 +207,11 @@ class Memory:
         """A number that grows whenever an event is added, replaced or forgotten; caches are keyed by it."""
         return int(self.meta(_CLOCK) or 0)
 
+    @property
+    def removals(self) -> int:
+        """How often events were taken out: what was counted with them must not be used any more."""
+        return int(self.meta(_REMOVALS) or 0)
+
     def forget_events(self, user: str, ids: Iterable[str]) -> Forgotten:
         """Remove events of a user, and the profile versions and runs that rest on them; edits stay.
 
@@ -221,7 +227,7 @@ class Memory:
                 for chunk in _chunks(sorted(gone), _IDS_PER_QUERY)
             )
             if removed:
-                _advance(connection, 1)
+                _count_removal(connection)
                 removed += _remove_resting_on(connection, user, gone)
         # Even if nothing was there: an earlier attempt may have been cut off before the scrubbing.
         return Forgotten(removed, self.scrub())
@@ -423,7 +429,7 @@ class Memory:
         tables = [one for one in METADATA.sorted_tables if one.name in present and "user" in one.c]
         removed = sum(_rows(connection, sa.delete(one).where(one.c.user == user)) for one in reversed(tables))
         if removed:
-            _advance(connection, 1)
+            _count_removal(connection)
         return removed
 
     def _newest_profile(self, query: sa.Select[Any]) -> Profile | None:
@@ -499,6 +505,13 @@ def _advance(connection: Connection, steps: int) -> int:
     moved = sa.cast(sa.cast(META.c.value, sa.BigInteger) + steps, sa.Text)
     connection.execute(sa.update(META).where(META.c.name == _CLOCK).values(value=moved))
     return int(connection.execute(sa.select(META.c.value).where(META.c.name == _CLOCK)).scalar_one())
+
+
+def _count_removal(connection: Connection) -> None:
+    _advance(connection, 1)
+    more = sa.cast(sa.cast(META.c.value, sa.BigInteger) + 1, sa.Text)
+    if not _rows(connection, sa.update(META).where(META.c.name == _REMOVALS).values(value=more)):
+        connection.execute(sa.insert(META).values(name=_REMOVALS, value="1"))
 
 
 def _lock(connection: Connection) -> None:

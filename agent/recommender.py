@@ -43,7 +43,7 @@ from .files import EventBuilder
 from .history import History, language_of, read_history
 from .ledger import Ledger
 from .memory import Edit, EditKind, Forgotten, Memory, RecordResult
-from .others import engagement_of
+from .others import Others, forget_engagement
 from .owner import Owner
 from .ownership import Change, apply_edits, compare, forgotten_events, pinned_events, silenced, without
 from .priors import Priors
@@ -105,6 +105,7 @@ class Recommender:
         self.prompts = Prompts(settings.prompts)
         self._weights = load_weights(settings.signal_weights)
         self._priors = priors
+        self._others = Others(memory, catalogue, settings.home)
         self._database = database
         self._owner = Owner(memory, model, settings.home)
 
@@ -123,7 +124,7 @@ class Recommender:
 
         Without a model everything works, with plainer names and reasons, and every run says so;
         `tanqu.models.open_model` gives one. `rebuild` makes the vector index anew, which makes a home usable
-        that is damaged or of another embedder.
+        that is damaged or of another embedder, and has what other users did counted anew.
 
         Raises:
             CatalogueError: the folder cannot be used, or was made with another embedder.
@@ -134,7 +135,10 @@ class Recommender:
             catalogue = Catalogue.open(
                 chosen.home, embedder or SentenceEmbedder(), engine, rebuild=rebuild, progress=progress
             )
-            return cls(catalogue, Memory(engine), Priors(engine), model, chosen, engine)
+            memory = Memory(engine)
+            if rebuild:
+                forget_engagement(memory, chosen.home)
+            return cls(catalogue, memory, Priors(engine), model, chosen, engine)
         except BaseException:
             engine.dispose()
             raise
@@ -215,7 +219,7 @@ class Recommender:
         history = self._history(known)
         query = self._query(user, history, request, ledger, known)
         self._keep(query.profile)
-        engagement = engagement_of(self.memory, self.catalogue, self.settings.home, ledger)
+        engagement = self._others.engagement(ledger)
         with ledger.stage("candidates"):
             channels = Channels(self.catalogue, engagement, query.history, query.profile, where)
             found = channels.find(request, max(self.settings.n_candidates, n), at_least=2 * n)

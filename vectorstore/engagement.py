@@ -46,7 +46,7 @@ Signal = Literal["vectors", "pairs"]
 
 @dataclass(frozen=True)
 class Engagement:
-    """Signals learnt from users' histories; row i of everything belongs to `ids[i]`.
+    """Signals learnt from users' histories; row i of everything belongs to `ids[i]`, an item somebody used.
 
     `counts` are users per item, `trends` the same with less for those who used it longer ago. An item has
     two unit vectors (zero where it was never used beside another): `given` for where it stands in a history,
@@ -80,14 +80,16 @@ class Engagement:
         users, items, fresh = _coded(histories, ids, ages, half_life)
         learnt_from = len(np.unique(users))
         if learnt_from < MIN_USERS:
-            return cls.empty(ids)
-        shape = (len(histories), len(ids))
+            return cls.empty()
+        used, items = np.unique(items, return_inverse=True)
+        shape = (len(histories), len(used))
         counts = _per_item(users, items, fresh, shape)
         trends = _per_item(users, items, fresh / _since(users), shape)
         popular = _per_item(users, items, np.ones_like(fresh), shape)
-        together = _together(users, items, len(ids))
+        together = _together(users, items, len(used))
         given, factors = _factors(together)
-        return cls(tuple(ids), counts, trends, given, factors, _scaled(together, popular), learnt_from)
+        kept = tuple(ids[place] for place in used.tolist())
+        return cls(kept, counts, trends, given, factors, _scaled(together, popular), learnt_from)
 
     @classmethod
     def empty(cls, ids: Sequence[str] = ()) -> Self:

@@ -8,7 +8,7 @@ import pytest
 
 from tanqu.agent.ledger import Ledger
 from tanqu.agent.memory import Memory
-from tanqu.agent.others import engagement_of
+from tanqu.agent.others import STALE, Others, forget_engagement
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.records import Action, Event, Item
 from tanqu.vectorstore.catalogue import Catalogue
@@ -40,7 +40,7 @@ def take(memory: Memory, item: str, *users: int, action: Action = "view") -> Non
 def learnt(memory: Memory, catalogue: Catalogue, home: Path) -> tuple[Engagement, bool, list[str]]:
     """The engagement, whether it was built now, and what was noted."""
     ledger = Ledger(None)
-    found = engagement_of(memory, catalogue, home, ledger)
+    found = Others(memory, catalogue, home).engagement(ledger)
     return found, "engagement" in ledger.seconds, ledger.notes
 
 
@@ -61,6 +61,57 @@ def test_the_same_events_are_learnt_from_once(memory: Memory, catalogue: Catalog
     again, rebuilt, notes = learnt(memory, catalogue, tmp_path)
     assert built and not rebuilt and notes == []
     assert first.popularity(["a"]).tolist() == again.popularity(["a"]).tolist() == [USERS]
+
+
+MANY = round(1 / STALE)
+
+
+def test_an_event_among_many_does_not_have_all_counted_again(
+    memory: Memory, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    take(memory, "a", *range(2 * MANY))
+    learnt(memory, catalogue, tmp_path)
+    take(memory, "b", 0)
+    again, rebuilt, _ = learnt(memory, catalogue, tmp_path)
+    assert not rebuilt and again.popularity(["b"]).tolist() == [0]
+    take(memory, "b", 1, 2)
+    now, rebuilt, _ = learnt(memory, catalogue, tmp_path)
+    assert rebuilt and now.popularity(["b"]).tolist() == [3]
+
+
+def test_a_process_holds_what_it_counted_until_another_counted_anew(
+    memory: Memory, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    take(memory, "a", *range(USERS))
+    others = Others(memory, catalogue, tmp_path)
+    first = others.engagement(Ledger(None))
+    assert others.engagement(Ledger(None)) is first
+    take(memory, "b", *range(USERS))
+    counted, _, _ = learnt(memory, catalogue, tmp_path)
+    ledger = Ledger(None)
+    assert others.engagement(ledger).popularity(["b"]).tolist() == counted.popularity(["b"]).tolist()
+    assert "engagement" not in ledger.seconds
+
+
+def test_what_was_removed_is_out_of_the_counts_at_once(
+    memory: Memory, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    take(memory, "a", *range(3 * MANY))
+    others = Others(memory, catalogue, tmp_path)
+    others.engagement(Ledger(None))
+    memory.forget_events("u0", ["0-a-view"])
+    assert others.engagement(Ledger(None)).popularity(["a"]).tolist() == [3 * MANY - 1]
+    memory.forget_user("u1")
+    assert others.engagement(Ledger(None)).popularity(["a"]).tolist() == [3 * MANY - 2]
+
+
+def test_all_are_counted_again_on_demand(memory: Memory, catalogue: Catalogue, tmp_path: Path) -> None:
+    take(memory, "a", *range(2 * MANY))
+    others = Others(memory, catalogue, tmp_path)
+    others.engagement(Ledger(None))
+    take(memory, "b", 0)
+    forget_engagement(memory, tmp_path)
+    assert others.engagement(Ledger(None)).popularity(["b"]).tolist() == [1]
 
 
 def test_new_events_and_new_items_are_taken_up(memory: Memory, catalogue: Catalogue, tmp_path: Path) -> None:
