@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from ..models.embedder import Vectors
 from ..models.records import Candidate, Profile
 from ..vectorstore.catalogue import Catalogue
 from ..vectorstore.engagement import Engagement
@@ -12,6 +15,7 @@ RANK_CONSTANT = 60
 """k of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009, section 2): a hit counts 1 / (k + rank)."""
 
 _RECENT = 3
+_LATEST = "recent"
 _WORDS_FROM = 10
 
 Hits = list[tuple[str, float]]
@@ -57,15 +61,12 @@ class Channels:
 
     def _all(self, request: str, n: int) -> dict[str, Hits]:
         channels: dict[str, Hits] = {}
-        interests = self._profile.interests
-        places = [place for place, one in enumerate(interests) if one.polarity == "positive" and one.weight]
-        if places:
-            vectors = interest_vectors(self._profile, self._history)[places]
-            found = self._catalogue.search_many(vectors, n // 2, exclude=self._exclude, where=self._where)
-            for place, hits in zip(places, found, strict=True):
-                channels[f"interest:{interests[place].keyword}"] = hits
+        names, directions = self._directions()
+        found = self._catalogue.search_many(directions, n // 2, exclude=self._exclude, where=self._where)
+        channels |= zip(names, found, strict=True)
+        recent = channels.pop(_LATEST, [])
         channels["words"] = self._words(self._recent_words(), n // 2)
-        channels["recent"] = self._recent(n // 2)
+        channels[_LATEST] = recent
         liked = self._history.liked_items
         channels["engagement"] = self._allowed(self._engagement.neighbours(liked, n, exclude=self._exclude))
         channels["co_engagement"] = self._allowed(
@@ -90,12 +91,20 @@ class Channels:
         vector = self._catalogue.embed([text])[0]
         return self._catalogue.search(vector, n, exclude=self._exclude, where=self._where)
 
-    def _recent(self, n: int) -> Hits:
-        places = [at for at, entry in enumerate(self._history.entries) if entry.weight > 0][-_RECENT:]
-        if not places:
-            return []
-        vector = self._history.vectors[places].mean(axis=0)
-        return self._catalogue.search(vector, n, exclude=self._exclude, where=self._where)
+    def _directions(self) -> tuple[list[str], Vectors]:
+        """The dense channels with what each looks near, searched together since one call costs as much as five
+        searches: every positive interest, and the mean of what was taken well last.
+        """
+        interests = self._profile.interests
+        places = [place for place, one in enumerate(interests) if one.polarity == "positive" and one.weight]
+        names = [f"interest:{interests[place].keyword}" for place in places]
+        latest = [at for at, entry in enumerate(self._history.entries) if entry.weight > 0][-_RECENT:]
+        parts = [interest_vectors(self._profile, self._history)[places]] if places else []
+        if latest:
+            names.append(_LATEST)
+            parts.append(self._history.vectors[latest].mean(axis=0)[None])
+        width = self._catalogue.embedder.dimensions
+        return names, np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
 
     def _allowed(self, hits: Hits) -> Hits:
         allowed = self._catalogue.passing([item for item, _ in hits], self._where)

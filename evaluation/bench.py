@@ -24,6 +24,7 @@ import numpy as np
 from ..models.engine import LlamaModel
 from ..models.llama import Batch, Context, EngineSettings, log_sum_exp, physical_cores
 from ..models.llm import Constraint, Limits, Message, Prompt, Segment, generate
+from .measuring import peak_mb, timed
 
 REPEATS = 5
 TARGETS: dict[str, float] = {
@@ -78,13 +79,6 @@ def row(key: str, ours: Sequence[float], theirs: Sequence[float], tokens: int) -
         "ours": mine, "theirs": other, "ratio": round(ratio, 3), "tokens": tokens,
         "target": target, "meets": bool(meets),
     }  # fmt: skip
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def in_turn(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[list[float], list[float]]:
@@ -406,19 +400,7 @@ def whole_use(path: Path, _folder: Path) -> float:
         model.generate_many(
             prompts, constraint=Constraint(regex="[a-z ]{20,60}"), limits=Limits(max_tokens=20)
         )
-    return _peak_mb()
-
-
-def _peak_mb() -> float:
-    """Peak memory of this process. Not ru_maxrss on Linux, where a child begins with its parent's."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+    return peak_mb()
 
 
 def _memory(path: Path, folder: Path) -> dict[str, Row]:

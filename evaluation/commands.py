@@ -41,17 +41,18 @@ def mount(app: typer.Typer, settings_of: Callable[[typer.Context], Any], open_mo
         output: Annotated[
             Path | None, typer.Option("--json", help="Write the rows to this file too.")
         ] = None,
+        scale: Annotated[
+            bool, typer.Option("--scale", help="Measure indexing, searching and filters instead; no model.")
+        ] = False,
+        items: Annotated[
+            str, typer.Option(help="Sizes for --scale; 1000000 takes half an hour and 8 GB of memory.")
+        ] = "17000,100000",
     ) -> None:
-        """Measure the engine against llama-cpp-python's own `Llama` and the bare decode loop; minutes."""
+        """Measure speed: the engine against bare llama.cpp, or with --scale searches of large catalogues."""
         import json
 
-        from ..models.weights import find
-        from .bench import run_bench, table
-
-        path = find(settings_of(context).model)
-        with console.counting("benchmark") as count:
-            found = run_bench(path, count)
-        typer.echo(table(found))
+        found, shown = _scale(items) if scale else _engine(settings_of(context))
+        typer.echo(shown)
         if output is not None:
             try:
                 output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -89,3 +90,24 @@ def mount(app: typer.Typer, settings_of: Callable[[typer.Context], Any], open_mo
         say(f"{len(found.items)} films and {len(found.events)} ratings: `tanqu index {output}/items.jsonl`,")
         say(f"then `tanqu ingest {output}/events.jsonl`")
         typer.echo(output)
+
+
+def _engine(settings: Any) -> tuple[dict[str, Any], str]:  # agent settings; the rows as they go into JSON
+    """The rows of the engine's benchmark, and the table of them."""
+    from ..models.weights import find
+    from .bench import run_bench, table
+
+    path = find(settings.model)
+    with console.counting("benchmark") as count:
+        found = run_bench(path, count)
+    return found, table(found)
+
+
+def _scale(items: str) -> tuple[dict[str, Any], str]:
+    """The rows of the benchmark of catalogues, and the table of them."""
+    from .bench_scale import read_sizes, run_scale, table
+
+    sizes = read_sizes(items)
+    with console.counting("benchmark") as count:
+        found = run_scale(sizes, count)
+    return found, table(found)
