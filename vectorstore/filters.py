@@ -24,6 +24,9 @@ from ..models.records import Item
 Scalar = str | int | float | bool
 Mask = NDArray[np.bool_]
 
+_MASKS = 8
+"""Filters whose items are remembered: all channels of a request ask for the same ones."""
+
 MAX_DEPTH = 16
 """How deep `$and` and `$or` may nest: deeper ones are a mistake or an attack."""
 
@@ -195,18 +198,22 @@ class _Column:
         self._codes: dict[tuple[tuple[bool, Scalar], bool], int] = {}
         self._values: list[tuple[Scalar, bool]] = []
         self._pairs = array("q")  # place, code, place, code, ...
+        self._read: NDArray[np.int64] | None = None  # the same as an array, until more is added
 
     def add(self, place: int, value: Scalar, member: bool) -> None:
         code = self._codes.setdefault((_key(value), member), len(self._values))
         if code == len(self._values):
             self._values.append((value, member))
         self._pairs.extend((place, code))
+        self._read = None
 
     def mask(self, test: _Test, size: int) -> Mask:
         """Which of `size` places hold a value that passes."""
-        pairs = np.array(self._pairs, dtype=np.int64).reshape(-1, 2)
+        if self._read is None:
+            self._read = np.array(self._pairs, dtype=np.int64).reshape(-1, 2).T.copy()
+        places, codes = self._read
         found = np.zeros(size, dtype=np.bool_)
-        found[pairs[self._passing(test)[pairs[:, 1]], 0]] = True
+        found[places[self._passing(test)[codes]]] = True
         return found
 
     def _passing(self, test: _Test) -> Mask:
@@ -239,6 +246,7 @@ class Columns:
         self._alive = bytearray()
         self._places: dict[str, int] = {}
         self._columns: dict[str, _Column] = {}
+        self._masks: dict[str, Mask] = {}  # of the last filters, until an item changes
         for row, item in entries:
             self.put(row, item)
 
@@ -250,6 +258,7 @@ class Columns:
         """Add an item, or replace the one with its id."""
         with self._guard:
             self.drop(item.id)
+            self._masks.clear()
             place = len(self._ids)
             self._ids.append(item.id)
             self._rows.append(row)
@@ -270,6 +279,7 @@ class Columns:
             place = self._places.pop(id_, None)
             if place is not None:
                 self._alive[place] = 0
+                self._masks.clear()
 
     def places(self, ids: Iterable[str]) -> NDArray[np.int64]:
         """The places of ids, unknown ones left out."""
@@ -301,8 +311,15 @@ class Columns:
             InputError: the filter is malformed.
         """
         clause = _parse(where)
+        key = repr(clause)  # clauses of 1 and of True are equal
         with self._guard:
-            mask = self._mask(clause) & np.frombuffer(bytes(self._alive), dtype=np.bool_)
+            known = self._masks.get(key)
+            if known is None:
+                known = self._mask(clause) & np.frombuffer(bytes(self._alive), dtype=np.bool_)
+                if len(self._masks) >= _MASKS:
+                    self._masks.clear()
+                self._masks[key] = known
+            mask = known.copy()
             mask[self.places(exclude)] = False
             return mask
 

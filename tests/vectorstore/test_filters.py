@@ -206,6 +206,23 @@ def test_columns_follow_changes_and_deletions(changes: list[tuple[str, int]], go
         assert dict(zip(columns.ids(places), columns.rows(places).tolist(), strict=True)) == expected
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([0, 1, True, None])), max_size=12))
+def test_a_filter_that_is_asked_again_sees_what_changed(changes: list[tuple[str, int | None]]) -> None:
+    columns, current = Columns(), dict[str, Item]()
+    for row, (id_, value) in enumerate(changes):
+        if value is None:
+            columns.drop(id_)
+            current.pop(id_, None)
+        else:
+            current[id_] = Item(id=id_, title="x", attributes={"p": value})
+            columns.put(row, current[id_])
+        for where in ({"p": 1}, {"p": True}, {"p": {"$ne": 0}}):
+            columns.allowed(where, ["a"])
+            found = columns.ids(np.flatnonzero(columns.allowed(where)))
+            passes = compile_where(where)
+            assert set(found) == {id_ for id_, item in current.items() if passes(item)}
+
+
 def test_excluded_items_do_not_pass() -> None:
     columns = Columns(enumerate(Item(id=id_, title="x") for id_ in "abc"))
     mask = columns.allowed(None, ["b", "unknown"])
