@@ -10,6 +10,7 @@ from ..prompts import clean
 from ..vectorstore.filters import compile_where
 from .chat_rules import Rule, describe
 from .chat_words import Words
+from .what_if import told
 
 _SIGNALS_SHOWN = 4
 _TEXT = 600
@@ -23,14 +24,18 @@ class Answers:
         self._words = words
 
     def why(self, pick: Recommendation, run: Run) -> str:
-        """Why an item was recommended: the reason, what it rests on, and the signals of its score."""
+        """Why an item was recommended: the reason, what it rests on, and the signals of its score.
+
+        Where the run says where it would stand without a thing, that too.
+        """
         titles = {event.id: event.text for event in run.history}
         about = dict.fromkeys(clean(titles.get(one, one), 80) for one in pick.explanation.evidence)
         lines = [pick.explanation.text]
         if about:
             lines.append(self._words.say("rests_on", events=self._words.listed(list(about))))
         parts = self._signals(pick.signals)
-        return "\n".join([*lines, self._words.say("signals", score=f"{pick.score:.2f}", parts=parts)])
+        lines.append(self._words.say("signals", score=f"{pick.score:.2f}", parts=parts))
+        return "\n".join([*lines, *told(run, pick)])
 
     def why_not(self, item: Item, rules: Sequence[Rule], run: Run | None, *, known: bool) -> str:
         """Why an item was not recommended: it is known, a condition keeps it out, or others were better."""

@@ -225,7 +225,7 @@ def recommend(
             request=request,
             where=filter_,
             explore=explore,
-            what_if=what_if,
+            what_if="all" if what_if else None,
             progress=count,
         )
     if as_json:
@@ -248,7 +248,7 @@ def report(
     explore: Explore = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Leave out where each would stand without what its reason cites."),
+        typer.Option("--quick", help="Leave the model out of where each would stand without something."),
     ] = False,
 ) -> None:
     """Recommend, and write the whole run as a page, Markdown or JSON (report.html, report.md, run.json)."""
@@ -261,7 +261,8 @@ def report(
         msg = f"no report is called {output.name!r}: end the name in .html, .md or .json"
         raise InputError(msg)
     with opened(context, with_model=True) as recommender:
-        recommended = partial(recommender.recommend, n=n, request=request, explore=explore, what_if=not quick)
+        what_if = "signals" if quick else "all"
+        recommended = partial(recommender.recommend, n=n, request=request, explore=explore, what_if=what_if)
         if user is not None:
             with console.counting("ranking again") as count:
                 run = recommended(user, progress=count)

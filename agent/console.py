@@ -15,7 +15,7 @@ from rich.text import Text
 from ..models.errors import InputError
 from ..models.records import MAX_ID, Id, Profile, Recommendation, Run
 from ..prompts import clean
-from .what_if import told
+from .what_if import what_if
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -106,6 +106,8 @@ def show_picks(run: Run) -> None:
             out.print(Text(f"\n{words['new']}"))
         new = pick.new_for_you is not None
         _show_pick(run, pick, words)
+    for mark in dict.fromkeys(what_if(run, pick).mark for pick in run.recommendations):
+        out.print(Text(mark, style="dim"), end="\n" if mark else "")
     for note in run.notes:
         say(f"note: {note}")
 
@@ -121,7 +123,7 @@ def _show_pick(run: Run, pick: Recommendation, words: dict[str, str]) -> None:
         head.append(f"  {words['because']}: {pick.interest}", style="dim not bold")
     out.print(head)
     out.print(Padding(Text(pick.explanation.text), (0, 0, 0, 3)))
-    for line in told(run, pick):
+    for _, line in what_if(run, pick).lines:
         out.print(Padding(Text(line, style="dim"), (0, 0, 0, 3)))
 
 

@@ -74,7 +74,13 @@ class _Without:
 
 
 def with_counterfactuals(
-    run: Made, made: Ranking, ledger: Ledger, prompts: Prompts, progress: Progress | None = None
+    run: Made,
+    made: Ranking,
+    ledger: Ledger,
+    prompts: Prompts,
+    progress: Progress | None = None,
+    *,
+    by_model: bool = True,
 ) -> Made:
     """The run with a statement for each thing that a reason cites; `ledger` is the one it was made with.
 
@@ -83,7 +89,7 @@ def with_counterfactuals(
     cited = [
         (pick.item.id, () if pick.new_for_you else pick.explanation.evidence) for pick in run.recommendations
     ]
-    stated = counterfactuals(made, cited, ledger, prompts, progress)
+    stated = counterfactuals(made, cited, ledger, prompts, progress, by_model=by_model)
     picks = tuple(
         pick.model_copy(update={"counterfactual": found})
         for pick, found in zip(run.recommendations, stated, strict=True)
@@ -98,12 +104,15 @@ def counterfactuals(
     ledger: Ledger,
     prompts: Prompts,
     progress: Progress | None = None,
+    *,
+    by_model: bool = True,
 ) -> list[tuple[Counterfactual, ...]]:
     """For each item with the events that its reason cites: where it stood without each thing of these.
 
     One ranking per thing, however many items cite it. The model's likelihood is asked for again only where
     one of these items is among the `model_scores` first without it, for below them it changes nothing. If
-    the model took no part in `made`, or `ledger` has none, both ranks are those of the other signals.
+    the model took no part in `made`, `ledger` has none, or it is not to count, both ranks are those of the
+    other signals.
     """
     before = {one.candidate.item.id: one for one in made.ranked}
     things = {item: made.things(events) for item, events in cited}
@@ -116,7 +125,8 @@ def counterfactuals(
         for done, (key, items) in enumerate(asking.items()):
             if progress:
                 progress(done, len(asking))
-            after[key] = _ranked_without(made, things[items[0]][key], items, ledger, prompts)
+            asked = items if by_model else ()
+            after[key] = _ranked_without(made, things[items[0]][key], asked, ledger, prompts)
     if progress:
         progress(len(asking), len(asking))
     return [
@@ -133,7 +143,9 @@ def _ranked_without(
 ) -> _Without:
     query = made.without(events, prompts)
     ranked = made.ranker.rank(made.candidates, query, Ledger(None), prompts, 0)
-    by_model = ledger.model is not None and any(one.rank_without_model is not None for one in made.ranked)
+    """The ranking without these events; the model counts if there is one, and it is asked about items."""
+    took_part = any(one.rank_without_model is not None for one in made.ranked)
+    by_model = bool(items) and ledger.model is not None and took_part
     reached = any(one.candidate.item.id in items and one.rank <= made.model_scores for one in ranked)
     if by_model and reached:
         with ledger.within("counterfactuals") as inner:

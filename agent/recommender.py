@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 from sqlalchemy import Engine
@@ -61,6 +61,7 @@ MAX_PICKS = 100
 _TEXTS = 50  # so many say which language to answer in
 _NOW = datetime.max.replace(tzinfo=UTC)  # later than any event that says when
 Where = Mapping[str, object]
+WhatIf = Literal["signals", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ class Recommender:
         where: Where | None = None,
         explore: float | None = None,
         *,
-        what_if: bool = False,
+        what_if: WhatIf | None = None,
         progress: Progress | None = None,
     ) -> Run:
         """The `n` best unseen items for a user (or for a request), each with its reason.
@@ -197,7 +198,8 @@ class Recommender:
             where: a filter on kind, tags and attributes, such as {"price": {"$lte": 50}}; it always holds.
             explore: the share of the list, 0 to 1, that is of topics the user has not touched yet; those
                 picks come last and say what led to them (`new_for_you`). Default: as the settings say.
-            what_if: whether to rank again without each thing that a reason cites, which takes longer.
+            what_if: to rank again without each thing that a reason cites: by the "signals" but the model's,
+                which is quick, or by "all", where the model reads the other history anew.
             progress: is told how many of these rankings are done, and of how many.
 
         Raises:
@@ -235,7 +237,7 @@ class Recommender:
             made = Ranking(
                 ranker, found, query, run.candidates, history, known.edits, model_scores, used, listed
             )
-            run = with_counterfactuals(run, made, ledger, self.prompts, progress)
+            run = with_counterfactuals(run, made, ledger, self.prompts, progress, by_model=what_if == "all")
         self.memory.save_run(run)
         return run
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from pydantic import ValidationError
 
 from ..models.errors import InputError, NotFoundError
@@ -30,10 +30,10 @@ class _Verbatim(str):
 
 
 @cache
-def _environment(*, html: bool) -> Environment:
-    """The templates: HTML escapes by itself, Markdown escapes whatever a variable prints."""
+def environment(*, html: bool, package: str = "tanqu.agent") -> Environment:
+    """The templates of a package and ours: HTML escapes by itself, Markdown whatever a variable prints."""
     built = Environment(
-        loader=PackageLoader("tanqu.agent", ""),
+        loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader("tanqu.agent", "")]),
         autoescape=html,  # noqa: S701 - where it is off, `finalize` escapes for Markdown
         finalize=None if html else _as_markdown,
         undefined=StrictUndefined,
@@ -57,13 +57,13 @@ def _numbers(cited: Cited) -> str:
 
 def to_html(run: Run) -> str:
     """The run as one closed page in the language of its profile; raises InputError on a broken score."""
-    template = _environment(html=True).get_template("report.html.j2")
+    template = environment(html=True).get_template("report.html.j2")
     return template.render(page=view(run), words=words_of(run.profile.language))
 
 
 def to_markdown(run: Run) -> str:
     """The run as Markdown, every text of it escaped; raises InputError on a broken score."""
-    template = _environment(html=False).get_template("report.md.j2")
+    template = environment(html=False).get_template("report.md.j2")
     return template.render(page=view(run), words=words_of(run.profile.language))
 
 
@@ -86,7 +86,7 @@ def write_report(run: Run, path: Path | str) -> Path:
     if writer is None:
         msg = f"no report is called {target.name!r}: end the name in {', '.join(_WRITERS)}"
         raise InputError(msg)
-    _write(target, writer(run))
+    write_text(target, writer(run))
     return target
 
 
@@ -139,9 +139,9 @@ def write_index(runs: Iterable[Run], folder: Path | str, language: Language = "e
     except OSError as error:
         raise _unwritable(home, error) from error
     rows = {row.file: row for row in (_write_page(run, home) for run in runs)}
-    template = _environment(html=True).get_template("report_index.html.j2")
+    template = environment(html=True).get_template("report_index.html.j2")
     index = home / "index.html"
-    _write(index, template.render(rows=tuple(rows.values()), words=words_of(language)))
+    write_text(index, template.render(rows=tuple(rows.values()), words=words_of(language)))
     return index
 
 
@@ -159,8 +159,8 @@ def page_name(user: str) -> str:
     return f"{plain or 'user'}-{hashlib.sha256(user.encode()).hexdigest()[:12]}.html"
 
 
-def _write(path: Path, text: str) -> None:
-    """Replace `path` in one step by a file that only its owner can read."""
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` in one step by a file that only its owner can read; raises InputError if it cannot be."""
     temporary = None
     try:
         # mkstemp makes the file 0600; in the same folder, so that the rename stays within one disk.
@@ -183,4 +183,14 @@ def _unwritable(path: Path, error: OSError) -> InputError:
     )
 
 
-__all__ = ["load_run", "page_name", "to_html", "to_json", "to_markdown", "write_index", "write_report"]
+__all__ = [
+    "environment",
+    "load_run",
+    "page_name",
+    "to_html",
+    "to_json",
+    "to_markdown",
+    "write_index",
+    "write_report",
+    "write_text",
+]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from ..models.records import HistoryEvent, Item, Language, Run
+from . import what_if
 from .report_text import number, shown, words_of
 from .told import quoted
 from .why_records import LEAST, KeptAway, Part, Standing
@@ -103,6 +104,9 @@ def _lines(run: Run, standing: Standing) -> list[str]:
         )
         if parts:
             lines.append(_say(key, language, parts=_parts(parts, language)))
+    for pick in run.recommendations:
+        if pick.item.id == standing.item.id:
+            lines += what_if.told(run, pick)
     if standing.events:
         lines.append(_say("dislike", language, event=_events(standing.events, language)))
     return lines

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from ..agent import console
 from ..agent.console import say
-from ..agent.recommender import Recommender
+from ..agent.recommender import Recommender, WhatIf
 from ..agent.report import write_report
 from ..agent.settings import load_settings
 from ..models.errors import InputError
@@ -60,7 +60,7 @@ def run_demo(output: Path, data: str, chosen: Any, open_model: Callable[..., Any
 def _movielens(folder: Path, model: Any) -> None:
     with _step("MovieLens-100K"), console.downloading() as bar:
         found = movielens_100k(progress=bar)
-    _show(folder, "video", "en", MOVIELENS_USER, found.items, found.events, model)
+    _show(folder, "video", "en", MOVIELENS_USER, found.items, found.events, model, "all")
 
 
 def _sample(folder: Path, scenario: Scenario, language: Language, model: Any) -> None:
@@ -76,6 +76,7 @@ def _show(
     items: "tuple[Item, ...] | list[Item]",
     events: "tuple[Event, ...] | list[Event]",
     model: Any,
+    what_if: WhatIf = "signals",
 ) -> None:
     settings = load_settings(home=folder / "home", scenario=scenario, language=language)
     with Recommender.open(model=model, settings=settings) as recommender:
@@ -86,7 +87,7 @@ def _show(
                 recommender.record(events)
                 recommender.memory.set_meta(_READY, "yes")
         with _step(f"profile and recommendations for {user}"), console.counting("ranking again") as count:
-            run = recommender.recommend(user, what_if=True, progress=count)
+            run = recommender.recommend(user, what_if=what_if, progress=count)
         console.show_profile(run.profile, {one.id: one.text for one in run.history})
     console.show_picks(run)
     _tell_cost(run)

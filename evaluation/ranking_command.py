@@ -54,10 +54,16 @@ def register(
             str, typer.Option(help="Of random, popularity, bm25, vectors, itemknn, listing.")
         ] = "random,popularity,bm25,vectors,itemknn",
         output: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+        page: Annotated[
+            Path | None, typer.Option("--page", help="Write them as a page to read: a name in .html.")
+        ] = None,
     ) -> None:
         """Measure how well the next item is ranked, beside simple rankers, with intervals and tests."""
         from .protocol import Choices
+        from .ranking_page import check_page, write_page
 
+        if page is not None:
+            check_page(page)
         choices = Choices(users, seed, negatives, history, full)
         protocol = _protocol(dataset, items, sequences, candidates, choices, context.obj.scenario)
         settings = settings_of(context)
@@ -70,6 +76,9 @@ def register(
             if model is not None:
                 model.close()
         _tell(report, output)
+        if page is not None:
+            write_page(report, page, "zh" if settings.language == "zh" else "en")
+            say(f"written: {page}")
 
 
 def _protocol(

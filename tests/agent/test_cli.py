@@ -246,14 +246,12 @@ def test_a_catalogue_is_enriched_with_and_without_a_file(
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_report_says_where_picks_would_stand_without_something_unless_it_is_to_be_quick(
-    tanqu: Tanqu, tmp_path: Path
+@pytest.mark.parametrize("options", [[], ["--quick"]])
+def test_a_report_says_where_picks_would_stand_without_something(
+    tanqu: Tanqu, tmp_path: Path, options: list[str]
 ) -> None:
-    for name, options in (("full.json", []), ("quick.json", ["--quick"])):
-        tanqu("report", USER, "-o", tmp_path / name, *options)
-    full, quick = (load_run(tmp_path / name) for name in ("full.json", "quick.json"))
-    assert all(pick.counterfactual for pick in full.recommendations)
-    assert not any(pick.counterfactual for pick in quick.recommendations)
+    assert tanqu("report", USER, "-o", tmp_path / "run.json", *options).code == 0
+    assert all(pick.counterfactual for pick in load_run(tmp_path / "run.json").recommendations)
 
 
 @pytest.mark.usefixtures("shop")

@@ -139,7 +139,7 @@ def test_what_would_be_without_a_thing_is_added_and_changes_nothing_else(
     told: list[tuple[int, int]] = []
     with opened(tmp_path, sample, script()) as recommender:
         quick = recommender.recommend(user)
-        run = recommender.recommend(user, what_if=True, progress=lambda *done: told.append(done))
+        run = recommender.recommend(user, what_if="all", progress=lambda *done: told.append(done))
         kept = recommender.memory.last_run(user)
     assert kept is not None and kept.model_dump() == run.model_dump()
     check(run, sample, user)
@@ -157,11 +157,22 @@ def test_what_would_be_without_a_thing_is_added_and_changes_nothing_else(
     assert any(not one.picked and one.rank_after > one.rank_before for one in stated)
 
 
+def test_the_model_is_left_out_where_it_is_to_be_quick(tmp_path: Path) -> None:
+    sample, user = load_sample("shop", "en"), demo_user("shop")
+    with opened(tmp_path, sample, script()) as recommender:
+        run = recommender.recommend(user, what_if="signals")
+    assert "counterfactuals" in run.seconds
+    assert "counterfactuals" not in {call.stage for call in run.calls}
+    for pick in run.recommendations:
+        for one in pick.counterfactual:
+            assert not one.by_model and one.rank_before == pick.rank_without_model
+
+
 def test_without_a_thing_what_is_muted_is_not_picked_either(tmp_path: Path) -> None:
     sample, user = load_sample("shop", "en"), demo_user("shop")
     with opened(tmp_path, sample) as recommender:
         recommender.mute(user, recommender.profile(user).positive[0].keyword)
-        run = recommender.recommend(user, what_if=True)
+        run = recommender.recommend(user, what_if="all")
     ranks = {one.candidate.item.id: one.rank for one in run.candidates}
     for pick in run.recommendations:
         for one in pick.counterfactual:

@@ -55,6 +55,15 @@ def recommender(tmp_path: Path) -> Iterator[Recommender]:
         yield made
 
 
+def test_a_pick_is_told_with_where_it_would_stand_if_its_run_says_so(recommender: Recommender) -> None:
+    quick = recommender.recommend("u", n=3)
+    assert "Without “" not in why(recommender, "u", quick.recommendations[0].item.id).text
+    run = recommender.recommend("u", n=3, what_if="signals")
+    for pick in run.recommendations:
+        text = why(recommender, "u", pick.item.id).text
+        assert text.count("Without ") == len(pick.counterfactual) > 0
+
+
 def test_a_pick_is_told_with_its_place_and_its_parts(recommender: Recommender) -> None:
     run = recommender.recommend("u", n=3)
     first = run.recommendations[0]
