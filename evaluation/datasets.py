@@ -135,11 +135,47 @@ def read_items(path: Path) -> list[Item]:
 
 
 def read_sequences(path: Path) -> list[Sequence]:
-    """The users of a `.inter` file of sequences: user_id, item_id_list (oldest first), item_id."""
+    """The users of a `.inter` file of sequences: user_id, item_id_list (oldest first), item_id.
+
+    A user has one line: the history of a second one would hold what the first holds out.
+    """
     columns, rows = read_atomic(path)
     place = _places(path, columns, "user_id:token", "item_id_list:token_seq", "item_id:token")
     user, history, target = place
-    return [Sequence(str(row[user]), _texts(row[history]), str(row[target])) for row in rows]
+    users: dict[str, Sequence] = {}
+    for number, row in enumerate(rows, start=2):
+        one = Sequence(str(row[user]), _texts(row[history]), str(row[target]))
+        if one.user in users:
+            raise _bad(path, number, f"the user {one.user!r} was there before: keep each user's last line")
+        users[one.user] = one
+    return list(users.values())
+
+
+def read_interactions(path: Path, *needed: str) -> list[Event]:
+    """The events of a `.inter` file of single events: user_id, item_id, perhaps rating and timestamp.
+
+    `needed` are the columns that must be there.
+    """
+    columns, rows = read_atomic(path)
+    names = [column.name for column in columns]
+    if not set(needed) <= set(names):
+        msg = f"it needs {', '.join(needed)} (or sequences: item_id_list), and has {', '.join(names)}"
+        raise _bad(path, 1, msg)
+    events = []
+    for number, row in enumerate(rows, start=2):
+        cell = dict(zip(names, row, strict=True))
+        stars = cell.get("rating")
+        values = {"id": str(number), "user": cell["user_id"], "item": cell["item_id"], "value": stars}
+        values |= {"action": "purchase" if stars is None else "rating", "time": cell.get("timestamp")}
+        with _located(path, number):
+            events.append(Event.model_validate(values))
+    return events
+
+
+def is_sequences(path: Path) -> bool:
+    """Whether a `.inter` file holds sequences, not single events."""
+    _, header = next(_lines(path), (1, ""))
+    return any(field.rpartition(":")[0] == "item_id_list" for field in header.split("\t"))
 
 
 def read_candidates(path: Path) -> dict[str, list[str]]:

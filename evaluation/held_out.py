@@ -4,14 +4,14 @@ Nothing that is held out is in a history: neither the item nor anything after it
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ..models.errors import InputError
 from ..models.records import Event, Item
-from .datasets import Cell, read_atomic, read_candidates, read_items, read_sequences
+from .datasets import is_sequences, read_candidates, read_interactions, read_items, read_sequences
 
 NEGATIVES = 19
 _GOOD_STARS = 4
@@ -57,17 +57,21 @@ def read_held_out(folder: Path, users: int, long_users: int = 0, long_events: in
     cases: list[Case] = []
     long: list[Case] = []
     for user, events, target in _users(inter):
-        usable = target in known and len(events) >= _FEWEST_EVENTS
+        used = {one.item for one in events}
+        usable = target in known - used and len(events) >= _FEWEST_EVENTS
         if usable and len(cases) < users and (not negatives or user in negatives):
-            others = known - {target} - {one.item for one in events}
-            drawn = negatives.get(user) or _drawn(user, sorted(others))
-            cases.append(Case(user, events, target, _shuffled(user, target, drawn)))
+            others = negatives.get(user) or _drawn(user, sorted(known - used - {target}))
+            unused = [one for one in dict.fromkeys(others) if one not in used and one != target]
+            cases.append(Case(user, events, target, _mixed(user, target, unused, known)))
         elif len(long) < long_users and len(events) >= long_events:
             long.append(Case(user, events[-long_events:], target, ()))
         if len(cases) == users and len(long) == long_users:
             break
     if not cases:
-        msg = f"{inter} has no user with {_FEWEST_EVENTS} events and a next item: give another data set"
+        msg = (
+            f"{inter} has no user with {_FEWEST_EVENTS} events and a next item that is new to them and in the "
+            "catalogue: check that the files belong together"
+        )
         raise InputError(msg)
     return HeldOut(tuple(items), tuple(cases), tuple(long))
 
@@ -82,19 +86,16 @@ def _only(folder: Path, ending: str) -> Path:
 
 def _users(path: Path) -> Iterator[tuple[str, tuple[Event, ...], str]]:
     """Each user's events and the item that came next."""
-    columns, rows = read_atomic(path)
-    names = [column.name for column in columns]
-    if "item_id_list" in names:
+    if is_sequences(path):
         for one in read_sequences(path):
             yield one.user, tuple(_purchases(one.user, one.history)), one.target
         return
-    if not {"user_id", "item_id"} <= set(names):
-        msg = f"{path} needs the columns user_id and item_id, and has {', '.join(names)}"
-        raise InputError(msg)
-    for user, events in _by_user(names, rows).items():
+    for user, events in _by_user(path).items():
         good = [at for at, event in enumerate(events) if event.value is None or event.value >= _GOOD_STARS]
-        if good:
-            yield user, tuple(events[: good[-1]]), str(events[good[-1]].item)
+        first = {event.item: at for at, event in reversed(list(enumerate(events)))}
+        new = [at for at in good if first[events[at].item] == at]
+        if new:
+            yield user, tuple(events[: new[-1]]), str(events[new[-1]].item)
 
 
 def _purchases(user: str, items: Sequence[str]) -> Iterator[Event]:
@@ -103,20 +104,11 @@ def _purchases(user: str, items: Sequence[str]) -> Iterator[Event]:
         yield Event(id=f"{user}:{place}", user=user, item=item, action="purchase")
 
 
-def _by_user(names: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> dict[str, list[Event]]:
+def _by_user(path: Path) -> dict[str, list[Event]]:
+    """The events of each user by time; those without one stay where they are, before the others."""
     users: dict[str, list[Event]] = {}
-    for place, row in enumerate(rows):
-        cell = dict(zip(names, row, strict=True))
-        user, stars, seconds = str(cell["user_id"]), cell.get("rating"), cell.get("timestamp")
-        event = Event(
-            id=f"{user}:{place}",
-            user=user,
-            item=str(cell["item_id"]),
-            action="purchase" if stars is None else "rating",
-            value=stars if isinstance(stars, float) else None,
-            time=datetime.fromtimestamp(seconds, tz=UTC) if isinstance(seconds, float) else None,
-        )
-        users.setdefault(user, []).append(event)
+    for event in read_interactions(path, "user_id", "item_id"):
+        users.setdefault(event.user, []).append(event)
     early = datetime.min.replace(tzinfo=UTC)
     return {user: sorted(events, key=lambda one: one.time or early) for user, events in users.items()}
 
@@ -126,7 +118,14 @@ def _drawn(user: str, others: Sequence[str]) -> list[str]:
     return chosen.sample(others, min(NEGATIVES, len(others)))
 
 
-def _shuffled(user: str, target: str, negatives: Sequence[str]) -> tuple[str, ...]:
-    candidates = [target, *[one for one in negatives if one != target][:NEGATIVES]]
+def _mixed(user: str, target: str, unused: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
+    negatives = unused[:NEGATIVES]
+    if len(negatives) < NEGATIVES:
+        msg = f"user {user!r} has {len(negatives)} negatives, not {NEGATIVES}: give more items or candidates"
+        raise InputError(msg)
+    if missing := [one for one in negatives if one not in known]:
+        msg = f"the candidate {missing[0]!r} of user {user!r} is not among the items: check the files"
+        raise InputError(msg)
+    candidates = [target, *negatives]
     random.Random(f"order {user}").shuffle(candidates)  # noqa: S311  # as above
     return tuple(candidates)

@@ -14,7 +14,14 @@ import numpy as np
 
 from ..models.errors import InputError
 from ..models.records import Event, Item, Scenario
-from .datasets import Cell, movielens_100k, read_atomic, read_candidates, read_items, read_sequences
+from .datasets import (
+    is_sequences,
+    movielens_100k,
+    read_candidates,
+    read_interactions,
+    read_items,
+    read_sequences,
+)
 
 GOOD_STARS = 4
 """From so many stars on a rating says that something was liked; lower ones are left out."""
@@ -133,12 +140,10 @@ def read_protocol(
         InputError: a file cannot be used, or no user can be measured.
     """
     catalogue = read_items(items)
-    columns, rows = read_atomic(interactions)
-    names = [column.name for column in columns]
-    if "item_id_list" in names:
+    if is_sequences(interactions):
         users = [_User(one.user, one.history, one.target) for one in read_sequences(interactions)]
     else:
-        users = _by_time(_events(interactions, names, rows))
+        users = _by_time(read_interactions(interactions, "user_id", "item_id", "timestamp"))
     listed = read_candidates(candidates) if candidates is not None else None
     return _protocol(items.stem, scenario, catalogue, users, listed, choices)
 
@@ -167,12 +172,13 @@ def _protocol(
         for one in users
         if len(one.history) >= FEWEST_EVENTS
         and one.target in known
+        and one.target not in one.history
         and (listed is None or one.name in listed)
     ]
     if not usable:
         where = "the catalogue" if listed is None else "the catalogue, with candidates"
         msg = (
-            f"{name} has no user with {FEWEST_EVENTS} events and a next item that is in {where}: "
+            f"{name} has no user with {FEWEST_EVENTS} events and a next item, new to them, that is in {where}: "
             "check that the files belong together"
         )
         raise InputError(msg)
@@ -217,25 +223,6 @@ def _candidates(
         raise InputError(msg)
     mixed = [one.target, *negatives]
     return tuple(mixed[place] for place in rng.permutation(len(mixed)))
-
-
-def _events(path: Path, names: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> Iterable[Event]:
-    if not {"user_id", "item_id", "timestamp"} <= set(names):
-        msg = f"{path} needs user_id, item_id and timestamp (or item_id_list), and has {', '.join(names)}"
-        raise InputError(msg)
-    for place, row in enumerate(rows):
-        cell = dict(zip(names, row, strict=True))
-        stars, seconds = cell.get("rating"), cell["timestamp"]
-        yield Event.model_validate(
-            {
-                "id": str(place),
-                "user": cell["user_id"],
-                "item": cell["item_id"],
-                "action": "purchase" if stars is None else "rating",
-                "value": stars,
-                "time": seconds,
-            }
-        )
 
 
 def _by_time(events: Iterable[Event]) -> list[_User]:
