@@ -22,6 +22,7 @@ from .chat_calls import ChatState, Outcome, Shown
 from .chat_choice import Chooser
 from .chat_engine import Attended, Spent
 from .chat_tools import Toolbox
+from .exploration import share_of
 from .history import language_of
 from .recommender import Recommender
 from .report import page_name
@@ -81,6 +82,7 @@ class ChatAgent:
         self.recommender = recommender
         self.user = user
         self._settings = recommender.settings
+        self._explore = recommender.settings.explore
         self._model = recommender.model
         self._folder = self._settings.home / "chats"
         private_folder(self._folder)
@@ -241,7 +243,8 @@ class ChatAgent:
 
         self.language = language
         recommender = self.recommender
-        recommender.settings = self._settings.model_copy(update={"language": language})
+        update = {"language": language, "explore": self._explore}
+        recommender.settings = self._settings.model_copy(update=update)
         self._toolbox = Toolbox(recommender, self.user, language)
         chooser = Chooser(self._toolbox, language, self._engine, recommender.prompts)
         # Without a model nothing asks it: the chooser leaves no sentence to it.
@@ -249,6 +252,18 @@ class ChatAgent:
         spoken = ChatTanqu(engine, max_tokens=60, owner=self.user)
         self._graph = build(self._toolbox, chooser, spoken, self._saver)
         self._take_up()
+
+    @property
+    def explore(self) -> float:
+        """The share of each list that is new for the user, 0 to 1."""
+        return self._explore
+
+    @explore.setter
+    def explore(self, share: float) -> None:
+        """Go on with another share; raises InputError if it is none."""
+        share_of(1, share)
+        self._explore = share
+        self.recommender.settings = self.recommender.settings.model_copy(update={"explore": share})
 
     def restore(self, lines: Iterable[tuple[str, str]], state: ChatState) -> None:
         """Put an earlier conversation in the place of this one."""

@@ -49,9 +49,10 @@ class Answers:
         if run is None:
             return self._words.say("why_no_run", item=title)
         ranked = next((one for one in run.candidates if one.candidate.item.id == item.id), None)
-        if ranked is None or not run.recommendations:
+        by_rank = [pick for pick in run.recommendations if pick.new_for_you is None]
+        if ranked is None or not by_rank:
             return self._words.say("why_not_found", item=title)
-        return self._behind(title, ranked, run.recommendations[-1])
+        return self._behind(title, ranked, by_rank[-1])
 
     def about(self, item: Item, *, known: bool) -> str:
         """What the catalogue says of an item."""

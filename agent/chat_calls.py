@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from ..models.records import Id, Item, Record, Text
+from ..models.records import Bridge, Id, Item, Record, Text
 from .chat_rules import Rule
 
 Words = Annotated[Text, Field(max_length=500)]
@@ -114,6 +114,7 @@ class Shown(Record):
     interest: str | None = None
     score: float | None = None
     seen: bool = False
+    new_for_you: Bridge | None = None
 
 
 class Outcome(Record):

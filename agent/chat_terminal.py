@@ -71,7 +71,7 @@ class Terminal:
         self._seconds = 0.0
         self._commands: dict[str, Callable[[str], None]] = {
             "/help": lambda _rest: self._say("help"),
-            "/explore": lambda _rest: self._say("no_explore"),
+            "/explore": self._explore,
             "/model": self._model,
             "/stats": lambda _rest: self._stats(),
             "/save": self._save,
@@ -219,6 +219,18 @@ class Terminal:
         if not name:
             raise InputError(self._agent.toolbox.words.say("need_file", command=command))
         return Path(name).expanduser()
+
+    def _explore(self, share: str) -> None:
+        """Show how much of each list is to be new, or change it: 0.3, or 30%."""
+        if share:
+            try:
+                number = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
+                self._agent.explore = number
+            except (ValueError, InputError) as error:
+                raise InputError(
+                    self._agent.toolbox.words.say("bad_share", share=clean(share, 20))
+                ) from error
+        self._say("explore_is", share=f"{self._agent.explore:.0%}")
 
     def _clear(self) -> None:
         self._agent.clear()

@@ -315,7 +315,13 @@ class Toolbox:
         )
         self.run = run
         return [
-            Shown(item=one.item, reason=one.explanation.text, interest=one.interest, score=one.score)
+            Shown(
+                item=one.item,
+                reason=one.explanation.text,
+                interest=one.interest,
+                score=one.score,
+                new_for_you=one.new_for_you,
+            )
             for one in run.recommendations
         ]
 

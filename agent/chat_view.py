@@ -134,6 +134,9 @@ def title_line(one: Shown, words: Words) -> str:
     marks = [_facts(one.item)]
     if one.interest:
         marks.append(f"[{clean(one.interest, 40)}]")
+    if one.new_for_you:
+        led = {name: clean(getattr(one.new_for_you, name), 40) for name in ("interest", "topic")}
+        marks.append(f"[{words.say('new_for_you', **led)}]")
     if one.seen:
         marks.append(f"[{words.say('already_seen')}]")
     return "  ".join([clean(one.item.title, 120), *(mark for mark in marks if mark)])

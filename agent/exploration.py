@@ -4,6 +4,7 @@ The topics are the catalogue's own, so nothing is invented. Code keeps those tha
 among the nearest by likelihood, and their items are ranked apart: what was used says little about them.
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -46,11 +47,11 @@ def share_of(n: int, explore: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A topic that qualifies: its place, how near it is, the interest it is nearest to, its items."""
+    """A topic that qualifies: its place, the interest it is nearest to, how much that draws to it, its items."""
 
     place: int
-    closeness: float
     interest: str
+    pull: float
     items: tuple[Item, ...]
 
 
@@ -81,7 +82,7 @@ class Explorer:
             return []
         with ledger.stage("exploration"):
             topics = topics_of(self._catalogue, self._memory)
-            fields = sorted(self._fields(topics, query, where), key=lambda one: (-one.closeness, one.place))
+            fields = sorted(self._fields(topics, query, where), key=lambda one: (-one.pull, one.place))
             bridges = self._bridges(topics, fields[:_FEW], query, ledger)
             picks = self._best(n, topics, bridges, query, used)
         if len(picks) < n:
@@ -111,7 +112,8 @@ class Explorer:
             items = self._items(topics, place, query.history.consumed, where)
             if items:
                 interest = query.profile.interests[liked[int(near[place, liked].argmax())]]
-                yield _Field(place, closeness, interest.keyword, items)
+                # As weights are saturated sums, so is their pull: one glance does not lead as far as a habit.
+                yield _Field(place, interest.keyword, closeness * math.sqrt(interest.weight), items)
 
     def _items(
         self,

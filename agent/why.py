@@ -4,7 +4,7 @@ What was kept away is told too: by which dislike, by which filter, or because it
 """
 
 from ..models.errors import NotFoundError
-from ..models.records import HistoryEvent, Item, Run
+from ..models.records import HistoryEvent, Item, Recommendation, Run
 from ..prompts import clean
 from ..vectorstore.filters import compile_where
 from .checker import bare
@@ -84,6 +84,9 @@ def _run(recommender: Recommender, user: str) -> Run:
 
 
 def _standing(recommender: Recommender, run: Run, item: Item) -> Standing:
+    new = next((pick for pick in run.recommendations if pick.item.id == item.id and pick.new_for_you), None)
+    if new:
+        return _apart(new)
     ranked = next((one for one in run.candidates if one.candidate.item.id == item.id), None)
     if ranked is None:
         return _absent(recommender, run, item)
@@ -100,6 +103,18 @@ def _standing(recommender: Recommender, run: Run, item: Item) -> Standing:
         interest=interest,
         parts=tuple(Part(signal=name, value=value) for name, value in ranked.signals.items()),
         events=(pushed,) if pushed else (),
+    )
+
+
+def _apart(pick: Recommendation) -> Standing:
+    """A pick that is new for the user: it stands in no ranking with the others."""
+    return Standing(
+        item=pick.item,
+        status="new",
+        place=pick.rank,
+        score=pick.score,
+        new_for_you=pick.new_for_you,
+        parts=tuple(Part(signal=name, value=value) for name, value in pick.signals.items()),
     )
 
 

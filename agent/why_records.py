@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from ..models.records import HistoryEvent, Id, Item, Language, Record
+from ..models.records import Bridge, HistoryEvent, Id, Item, Language, Record
 
-Status = Literal["picked", "ranked", "seen", "filtered", "muted", "not found"]
+Status = Literal["picked", "new", "ranked", "seen", "filtered", "muted", "not found"]
 
 LEAST = 0.005
 """A contribution below this is not worth a word."""
@@ -30,6 +30,7 @@ class Standing(Record):
     rank: int | None = None
     score: float = 0.0
     interest: str | None = None
+    new_for_you: Bridge | None = None
     parts: tuple[Part, ...] = ()
     events: tuple[HistoryEvent, ...] = ()
 

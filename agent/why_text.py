@@ -13,6 +13,7 @@ _PARTS_SHOWN = 3
 _WORDS: dict[Language, dict[str, str]] = {
     "en": {
         "picked": "{item} is pick {place} of {picks}: rank {rank} of {all} candidates, score {score}.",
+        "new": "{item} is pick {place} of {picks}, new for you: from {interest} to {topic}. It is ranked apart.",
         "ranked": "{item} is no pick: rank {rank} of {all} candidates, score {score}.",
         "passed": " It ranks before some picks, but its interest has its share of the list, "
         "or it is the same as one of them.",
@@ -32,6 +33,7 @@ _WORDS: dict[Language, dict[str, str]] = {
     },
     "zh": {
         "picked": "{item}是 {picks} 个推荐中的第 {place} 个：在 {all} 个候选中排第 {rank}，得分 {score}。",
+        "new": "{item}是 {picks} 个推荐中的第 {place} 个，是新鲜尝试：从{interest}到{topic}，单独排序。",
         "ranked": "{item}没有被推荐：在 {all} 个候选中排第 {rank}，得分 {score}。",
         "passed": "它排在一些推荐之前，但所属的兴趣已经占满份额，或与其中一个重复。",
         "muted": "{item}没有被推荐：它属于你屏蔽的兴趣{interest}。",
@@ -78,6 +80,7 @@ def told(
 def _lines(run: Run, standing: Standing) -> list[str]:
     """What there is to say about one item."""
     language = run.profile.language
+    bridge = standing.new_for_you
     first = _say(
         standing.status,
         language,
@@ -87,13 +90,14 @@ def _lines(run: Run, standing: Standing) -> list[str]:
         rank=standing.rank,
         all=len(run.candidates),
         score=number(standing.score),
-        interest=shown(standing.interest or ""),
+        interest=shown(bridge.interest if bridge else standing.interest or ""),
+        topic=shown(bridge.topic if bridge else ""),
         where=json.dumps(run.where, ensure_ascii=False),
         events=_events(standing.events, language),
     )
     if standing.status == "ranked" and (standing.rank or 0) < _last_rank(run):
         first += _WORDS[language]["passed"]
-    if standing.rank is None:
+    if standing.rank is None and bridge is None:
         return [first]
     lines = [first]
     if standing.interest and standing.status != "muted":
@@ -154,7 +158,7 @@ def _kept_one(one: KeptAway, language: Language) -> str:
 
 def _last_rank(run: Run) -> int:
     """The rank of the lowest pick among the candidates."""
-    ids = {pick.item.id for pick in run.recommendations}
+    ids = {pick.item.id for pick in run.recommendations if pick.new_for_you is None}
     return max((one.rank for one in run.candidates if one.candidate.item.id in ids), default=0)
 
 

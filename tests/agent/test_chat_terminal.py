@@ -100,7 +100,7 @@ def test_a_whole_conversation_reads_as_one(recommender: Recommender) -> None:
     )  # fmt: skip
     for expected in (
         "5 picks for you", "minutes < 100", "conditions: 1) minutes < 100", "Score", " | ", "Noted: you like",
-        "Taken back: you like", "0 model calls", "cannot be set", "no model", "language: English", "Goodbye!",
+        "Taken back: you like", "0 model calls", "new for you: 30%", "no model", "language: English", "Goodbye!",
     ):  # fmt: skip
         assert expected in text
     assert all(f"\n{place}. " in text for place in range(1, 6))
@@ -112,7 +112,8 @@ def test_a_condition_that_cannot_be_held_is_told_below_the_list(recommender: Rec
 
 
 @pytest.mark.parametrize(
-    "line", ["/why 9", "/why", "/like x", "/nonsense", "/load nothing.json", "/save", "/lang fr"]
+    "line",
+    ["/why 9", "/why", "/like x", "/nonsense", "/load nothing.json", "/save", "/lang fr", "/explore 2"],
 )
 def test_a_wrong_command_is_one_line_and_the_chat_goes_on(recommender: Recommender, line: str) -> None:
     code, text = _talk(recommender, "/recommend", line, "/help")

@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tanqu.agent.chat import talk
 from tanqu.agent.checker import problems
+from tanqu.agent.console import show_picks
 from tanqu.agent.explain import Explainer
 from tanqu.agent.exploration import share_of
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
+from tanqu.agent.why import why
 from tanqu.evaluation.samples import demo_user, load_sample
 from tanqu.models.embedder import SentenceEmbedder
 from tanqu.models.errors import InputError, ModelError
@@ -298,3 +301,75 @@ def test_a_reason_cites_the_interest_that_leads_there_and_says_it_is_new(
             assert problems(basis.template, basis.facts, language) == []
             assert problems(basis.subject, basis.given, language) == []
     assert new_picks(run)
+
+
+# --- where people meet it ---------------------------------------------------------------------------
+
+
+def said(recommender: Recommender, user: str, *lines: str) -> str:
+    """What a chat answers to lines."""
+    waiting, written = [*lines, "/exit"], list[str]()
+    assert talk(recommender, user, lambda _prompt: waiting.pop(0), written.append) == 0
+    return "\n".join(written)
+
+
+@pytest.mark.parametrize("share", ["0.4", "40%"])
+def test_a_chat_marks_what_is_new_once_its_share_is_set(home: Recommender, share: str) -> None:
+    text = said(
+        home, user_with(home, *LIKES_AI, *LIKES_GARDENS), f"/explore {share}", "/recommend", "/explore 0"
+    )
+    assert "new for you: 40% of each list" in text and "new for you: 0% of each list" in text
+    assert text.count("[new for you: from ") == 2
+    assert "[new for you: from artificial intelligence to programming]" in text
+    assert home.settings.explore == 0
+
+
+def test_a_chat_goes_on_exploring_in_another_language(home: Recommender) -> None:
+    user = user_with(home, *LIKES_AI, *LIKES_GARDENS)
+    text = said(home, user, "/explore 0.4", "/lang zh", "/recommend", "/explore 9")
+    assert text.count("[新鲜尝试：从") == 2 and "探索比例不能是 9" in text
+
+
+def test_a_chat_says_why_something_new_is_there(home: Recommender) -> None:
+    text = said(home, user_with(home, *LIKES_AI), "/explore 0.2", "/recommend", "/why 5")
+    _, why_ = text.rsplit("\n5. ", 1)
+    assert why_.count("is a first step from artificial intelligence into programming") == 2
+    assert "typical of the topic" in why_
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        (
+            "en",
+            "is pick 4 of 4, new for you: from artificial intelligence to programming. It is ranked apart.",
+        ),
+        ("zh", "是 4 个推荐中的第 4 个，是新鲜尝试：从artificial intelligence到programming，单独排序。"),
+    ],
+)
+def test_why_tells_a_new_pick_from_the_others(home: Recommender, language: Language, expected: str) -> None:
+    user = user_with(home, *LIKES_AI)
+    with opened(home.settings.home, language=language) as recommender:
+        run = recommender.recommend(user, n=4, explore=0.25)
+        [pick], told = new_picks(run), why(recommender, user, new_picks(run)[0].item.id)
+    assert told.item.status == "new" and told.item.place == 4 and expected in told.text
+    assert math.fsum(part.value for part in told.item.parts) == pick.score
+
+
+def test_what_a_new_pick_rests_on_is_not_said_to_have_raised_it(home: Recommender) -> None:
+    run = home.recommend(user_with(home, *LIKES_AI), n=4, explore=0.25, what_if=True)
+    assert run.recommendations[0].counterfactual and not run.recommendations[3].counterfactual
+    assert run.recommendations[3].explanation.evidence and new_picks(run)
+
+
+@pytest.mark.parametrize(
+    ("language", "heading", "led"), [("en", "New for you", "from "), ("zh", "新鲜尝试", "从")]
+)
+def test_the_console_shows_new_picks_under_a_heading_of_their_own(
+    home: Recommender, capsys: pytest.CaptureFixture[str], language: Language, heading: str, led: str
+) -> None:
+    user = user_with(home, *LIKES_AI)
+    with opened(home.settings.home, language=language) as recommender:
+        show_picks(recommender.recommend(user, n=4, explore=0.25))
+    before, after = capsys.readouterr().out.split(f"\n{heading}\n")
+    assert before.count("\n3. ") == 1 and after.startswith("4. ") and led in after.split("\n")[0]
