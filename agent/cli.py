@@ -250,13 +250,19 @@ def report(
         bool,
         typer.Option("--quick", help="Leave the model out of where each would stand without something."),
     ] = False,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Write it again from a run.json; no model, no data.")
+    ] = None,
 ) -> None:
     """Recommend, and write the whole run as a page, Markdown or JSON (report.html, report.md, run.json)."""
-    from .report import write_index, write_report
+    from .report import load_run, write_index, write_report
 
-    if everyone == (user is not None):
-        msg = "name one user, or say --all"
+    if [everyone, user is not None, source is not None].count(True) != 1:
+        msg = "name one user, or say --all, or --from a run.json"
         raise InputError(msg)
+    if source is not None:
+        typer.echo(write_report(load_run(source), output))
+        return
     if user is not None and output.suffix.lower() not in (".html", ".md", ".json"):
         msg = f"no report is called {output.name!r}: end the name in .html, .md or .json"
         raise InputError(msg)

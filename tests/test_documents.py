@@ -141,6 +141,16 @@ def test_a_profile_is_changed_in_the_way_that_is_described(main: Main) -> None:
     assert main(["tanqu", "--home", "shop", "profile", "anna"])[0] == 1  # forgotten
 
 
+@pytest.mark.usefixtures("own_data")
+def test_reports_are_made_in_the_way_that_is_described(main: Main) -> None:
+    follow(main, "docs/your-data.md")
+    said = follow(main, "docs/reports.md")
+    assert Path("anna.html").is_file() and Path("reports/index.html").is_file()
+    assert "counterfactuals" in Run.load("run.json").seconds
+    assert "Camping stove" in Path("again.html").read_text(encoding="utf-8")
+    assert any("ahead of" in text for line, text in said.items() if "--not" in line)
+
+
 def test_the_page_on_the_profile_names_methods_that_there_are() -> None:
     methods = re.findall(r"\| `(\w+)\(", DOCUMENTS["docs/profile.md"])
     assert len(methods) == 10 and all(callable(getattr(Recommender, one)) for one in methods)

@@ -255,6 +255,23 @@ def test_a_report_says_where_picks_would_stand_without_something(
 
 
 @pytest.mark.usefixtures("shop")
+def test_a_report_is_written_again_from_its_json(tanqu: Tanqu, tmp_path: Path) -> None:
+    tanqu("report", USER, "-o", tmp_path / "run.json")
+    again = tanqu(
+        "--home",
+        tmp_path / "nothing",
+        "report",
+        "--from",
+        tmp_path / "run.json",
+        "-o",
+        tmp_path / "r.html",
+        plain=True,
+    )
+    assert again.code == 0 and (tmp_path / "r.html").read_text(encoding="utf-8").count("Without “") > 0
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.usefixtures("shop")
 def test_recommendations_say_it_if_asked(tanqu: Tanqu) -> None:
     assert "Without “" in tanqu("recommend", USER, "--what-if").out
     assert "Without “" not in tanqu("recommend", USER).out
