@@ -357,7 +357,7 @@ def test_why_tells_a_new_pick_from_the_others(home: Recommender, language: Langu
 
 
 def test_what_a_new_pick_rests_on_is_not_said_to_have_raised_it(home: Recommender) -> None:
-    run = home.recommend(user_with(home, *LIKES_AI), n=4, explore=0.25, what_if=True)
+    run = home.recommend(user_with(home, *LIKES_AI), n=4, explore=0.25, what_if="all")
     [new] = new_picks(run)
     assert any(pick.counterfactual for pick in run.recommendations)
     assert new.explanation.evidence and new.counterfactual == ()
