@@ -16,6 +16,7 @@ from ..models.records import Bridge, Explanation, Item, Language, Profile, Ranke
 from ..prompts import Prompts, clean
 from ..vectorstore.catalogue import Catalogue
 from .checker import Deed, Facts, Problem, bare, problems
+from .company import Company, Others
 from .history import History
 from .ledger import Ledger
 from .told import Thing, bridge_template, first_step, lead, quoted, shared_tag, subject, template
@@ -66,6 +67,7 @@ class Basis:
     language: Language
     request: str = ""
     bridge: Bridge | None = None
+    company: Company | None = None
 
     @property
     def evidence(self) -> tuple[str, ...]:
@@ -93,6 +95,11 @@ class Basis:
         if self.bridge:
             return bridge_template(self.things, self.item, self.bridge, self.language)
         return template(self.request, self.things, self.item, self.interest, self.language)
+
+    def whole(self, sentence: str) -> str:
+        """The sentence, and after it what others did, if they speak for the pick."""
+        further = self.company.told(self.language) if self.company else ""
+        return f"{sentence}{' ' if further and self.language == 'en' else ''}{further}"
 
     @cached_property
     def told(self) -> str:
@@ -140,9 +147,10 @@ def _plain(value: object) -> str:
 class Explainer:
     """Writes the reasons of a list of picks, all in one batch."""
 
-    def __init__(self, catalogue: Catalogue, prompts: Prompts) -> None:
-        """Vectors come from the catalogue, words from the templates."""
+    def __init__(self, catalogue: Catalogue, prompts: Prompts, others: Others | None = None) -> None:
+        """Vectors come from the catalogue, words from the templates, and from `others` what they took to."""
         self._catalogue = catalogue
+        self._others = others
         self._prompts = prompts
 
     def explain(
@@ -166,7 +174,7 @@ class Explainer:
                 self._by_model(found, texts, profile, scenario, ledger)
         return [
             Explanation(
-                text=text or basis.template,
+                text=basis.whole(text or basis.template),
                 evidence=basis.evidence,
                 grounded=True,
                 written_by="model" if text else "template",
@@ -190,9 +198,9 @@ class Explainer:
                 continue
             chosen = [Thing.of([history.entries[at] for at in things[one]]) for one in _strongest(row)]
             interest = _interest_of(chosen, profile) or pick.candidate.interest or ""
-            found.append(
-                Basis(pick.candidate.item, interest, tuple(chosen), profile.language, clean(request, 80))
-            )
+            company = self._others.of(pick, chosen) if self._others else None
+            item, asked = pick.candidate.item, clean(request, 80)
+            found.append(Basis(item, interest, tuple(chosen), profile.language, asked, company=company))
         return found
 
     def _across(

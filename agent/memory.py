@@ -24,6 +24,10 @@ from ..vectorstore.database import METADATA, create_tables
 from .names import NAMES, NameRows
 
 EditKind = Literal["mute", "pin", "rename", "forget"]
+Took = Literal["bought", "liked", "seen"]
+"""How somebody took to an item: bought it, liked it (or gave 4 stars or more), or anything that speaks for it."""
+LIKED_FROM = 4.0
+"""Stars from which on a rating says that somebody liked it."""
 
 EVENTS = sa.Table(
     "events",
@@ -38,6 +42,7 @@ EVENTS = sa.Table(
     sa.Column("time", sa.BigInteger, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Index("events_of_user", "user", "time", "seq"),
+    sa.Index("events_of_item", "item"),
 )
 PROFILES = sa.Table(
     "profiles",
@@ -201,6 +206,11 @@ class Memory:
         query = sa.select(EVENTS.c.item, sa.func.count(sa.distinct(EVENTS.c.user))).where(*_taken_to())
         counts = self._all(query.group_by(EVENTS.c.item), lambda row: (str(row[0]), int(row[1])))
         return dict(sorted(counts, key=lambda pair: (-pair[1], pair[0])))
+
+    def users_of(self, item: str, took: Took) -> set[str]:
+        """The users who took to an item in this way."""
+        query = sa.select(EVENTS.c.user).where(EVENTS.c.item == item, *_taken_to(took)).distinct()
+        return set(self._all(query, lambda row: str(row[0])))
 
     @property
     def version(self) -> int:
@@ -489,10 +499,13 @@ def _rows(connection: Connection, statement: Any) -> int:  # Any: SQLAlchemy's d
     return result.rowcount
 
 
-def _taken_to() -> list[sa.ColumnElement[bool]]:
+def _taken_to(took: Took = "seen") -> list[sa.ColumnElement[bool]]:
     """The condition for an event that speaks for its item, as `ACTION_WEIGHTS` has it."""
     action, value = EVENTS.c.action, EVENTS.c.value
+    liked = sa.or_(action == "like", sa.and_(action == "rating", value >= LIKED_FROM))
+    further = {"bought": [action == "purchase"], "liked": [liked], "seen": []}
     return [
+        *further[took],
         EVENTS.c.item.is_not(None),
         action != "dislike",
         sa.or_(action != "rating", value.is_(None), value >= 3),

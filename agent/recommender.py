@@ -35,6 +35,7 @@ from ..vectorstore.engagement import Engagement
 from ..vectorstore.filters import compile_where
 from ..vectorstore.indexing import Progress
 from .candidates import Channels, everything
+from .company import Others
 from .counterfactual import Ranking, with_counterfactuals
 from .enrichment import Enriched, Enricher
 from .explain import Explainer
@@ -428,7 +429,8 @@ class Recommender:
                 f"{asked.n} items were asked for and {len(picks)} passed: the others are seen, filtered, "
                 "or the same as one of these"
             )
-        explainer = Explainer(catalogue, self.prompts)
+        others = Others(self.memory, profile.user) if catalogue is self.catalogue else None
+        explainer = Explainer(catalogue, self.prompts, others)
         reasons = explainer.explain(picks, profile, history, self.settings.scenario, ledger)
         understood = catalogue.enrichments([pick.candidate.item.id for pick in picks])
         return Run(

@@ -7,6 +7,7 @@ from ..models.records import Action, Bridge, Event, Item, Language
 from ..prompts import clean
 from .checker import Deed
 from .history import Entry
+from .memory import LIKED_FROM, Took
 
 _TITLE_SHOWN = 80
 _IN_BRACKETS = frozenset(
@@ -61,6 +62,22 @@ class Thing:
         """What a sentence may say of it."""
         name = self.name(language)
         return [Deed(name, entry.event.action, entry.event.value) for entry in self.entries]
+
+    @property
+    def took(self) -> Took:
+        """How the user took to it, to be counted with others who did so too."""
+        event = self.first.event
+        if event.action == "purchase":
+            return "bought"
+        liked = event.action == "like" or (event.action == "rating" and (event.value or 0.0) >= LIKED_FROM)
+        return "liked" if liked else "seen"
+
+    def took_verb(self, language: Language) -> str:
+        """The past tense of that."""
+        at = 0 if language == "en" else 1
+        if self.took == "seen":
+            return _SEEN.get(self.first.item.kind.casefold() if self.first.item else "", _LOOKED)[at]
+        return _DID["purchase" if self.took == "bought" else "like"][at]
 
     def did(self, language: Language) -> tuple[str, str]:
         """What the user did, before and after its name: ("gave", "five stars")."""

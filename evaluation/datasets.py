@@ -73,7 +73,7 @@ def movielens_100k(
     """MovieLens-100K: 1,682 films with year and genres, 100,000 ratings of 943 users with times.
 
     Read out of the wheel of recbole 1.2.1 (2 MB, its hash is checked), which is fetched into `folder` (the
-    data folder by default) the first time. Items have kind "film", the genres as tags, and the attributes
+    data folder by default) the first time. Items have kind "film", the genres in lower case as tags, and the attributes
     `year` (where known) and `genre`. For research and evaluation; GroupLens asks not to redistribute it.
 
     Raises:
@@ -209,7 +209,8 @@ def _films(path: Path) -> Iterator[Item]:
         path, columns, "item_id:token", "movie_title:token_seq", "release_year:token", "class:token_seq"
     )
     for number, row in enumerate(rows, start=2):
-        film, title, year, genre = (row[at] for at in place)
+        film, title, year, named = (row[at] for at in place)
+        genre = [one.lower() for one in _texts(named)]
         dated = {"year": int(year)} if isinstance(year, str) and year.isdecimal() else {}
         values = {"id": film, "title": usual_title(" ".join(_texts(title))), "kind": "film", "tags": genre}
         with _located(path, number):

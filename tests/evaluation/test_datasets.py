@@ -58,8 +58,8 @@ def test_films_have_usual_titles_years_and_genres(movielens: Path) -> None:
     found = movielens_100k(movielens, download=refuse)
     lambs, angel, unknown = found.items
     assert (lambs.id, lambs.title, lambs.kind) == ("98", "The Silence of the Lambs", "film")
-    assert lambs.tags == ("Drama", "Thriller")
-    assert lambs.attributes == {"year": 1991, "genre": ("Drama", "Thriller")}
+    assert lambs.tags == ("drama", "thriller")
+    assert lambs.attributes == {"year": 1991, "genre": ("drama", "thriller")}
     assert angel.title == "The Blue Angel (Der Blaue Engel)"
     assert unknown.attributes == {"genre": ("unknown",)}
 
