@@ -138,12 +138,12 @@ def _embedded(items: Sequence[Item], embedder: Embedder, batch: int = 1024) -> N
         embedder.embed([item.content for item in items[at : at + batch]])
 
 
-def build(home: Path, size: int) -> float:
-    """Seconds to index `size` items in a home; events of some thousand users come with them."""
+def build(home: Path, size: int, users: int = USERS) -> float:
+    """Seconds to index `size` items in a home; the events of its users come with them."""
     settings = load_settings(scenario="shop", language="en", model="none", home=home)
     with Recommender.open(embedder=WordEmbedder(), settings=settings) as recommender:
         seconds = timed(lambda: recommender.add_items(synthetic_items(size)))
-        recommender.record(synthetic_events(USERS, size))
+        recommender.record(synthetic_events(users, size))
     return seconds
 
 

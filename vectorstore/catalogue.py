@@ -333,10 +333,7 @@ class Catalogue:
     def word_scores(self, text: str, ids: Sequence[str]) -> NDArray[np.float32]:
         """BM25 of each id for a text; 0 where no word is shared or the item is missing."""
         self._refresh()
-        lexical = self._loaded_lexical()
-        scores = np.append(lexical.scores(text), np.float32(0))
-        found: NDArray[np.float32] = scores[[lexical.place.get(id_, -1) for id_ in ids]]
-        return found
+        return self._loaded_lexical().scores_of(text, ids)
 
     def passing(self, ids: Collection[str], where: Where | None = None) -> set[str]:
         """Those of some ids that are here and pass a filter.

@@ -118,12 +118,17 @@ class LexicalIndex:
 
     def scores(self, text: str) -> Scores:
         """BM25 of every document for the words of `text`; a word given twice counts twice."""
-        words: dict[int, int] = {}
-        for word, times in Counter(tokens(text)).items():
-            code = self._vocabulary.get(word)
-            if code is not None:
-                words[code] = times
-        return self._postings.scores(words)
+        return self._postings.scores(self._coded(text))
+
+    def scores_of(self, text: str, ids: Sequence[str]) -> Scores:
+        """BM25 of some documents for the words of `text`; 0 for unknown ids."""
+        places = np.array([self.place.get(id_, -1) for id_ in ids], np.int64)
+        return self._postings.scores_of(self._coded(text), places)
+
+    def _coded(self, text: str) -> dict[int, int]:
+        """The known words of a text by number, and how often each is there."""
+        counts = Counter(tokens(text)).items()
+        return {self._vocabulary[word]: times for word, times in counts if word in self._vocabulary}
 
     def vectors(self, texts: Sequence[str]) -> sparse.csr_array:
         """One sparse unit row per text over the words of all of them: 1 per word, times its rarity here.
@@ -159,9 +164,7 @@ class LexicalIndex:
         scores = self.scores(text)
         if allowed is not None:
             scores[~allowed] = 0
-        places = np.flatnonzero(scores > 0)
-        if 0 < k < len(places):  # all that are as good as the last one stay, so that ids decide
-            places = places[scores[places] >= np.partition(scores[places], -k)[-k]]
+        places = _highest(scores, k)
         found = ((self.ids[place], float(scores[place])) for place in places.tolist())
         return heapq.nsmallest(k, found, key=lambda one: (-one[1], one[0]))
 
@@ -191,6 +194,21 @@ class LexicalIndex:
             return None
         whole = len(ids) == len(digests) == len(postings.lengths) and len(words) == len(postings.starts) - 1
         return cls(ids, digests, vocabulary, postings) if whole else None
+
+
+def _highest(scores: Scores, k: int) -> NDArray[np.int64]:
+    """Where the `k` highest scores above 0 are, and all that are as high as the last one: ids decide then.
+
+    Most scores are below what the best of every 16th reach, and are not looked at again.
+    """
+    if k <= 0:
+        return np.zeros(0, np.int64)
+    some = scores[::16]
+    bound = np.partition(some, -k)[-k] if k < len(some) else 0
+    places = np.flatnonzero(scores >= bound if bound > 0 else scores > 0)
+    if k < len(places):
+        places = places[scores[places] >= np.partition(scores[places], -k)[-k]]
+    return places
 
 
 def of_home(home: Path | None, items: ItemRows) -> LexicalIndex:

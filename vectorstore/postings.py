@@ -5,7 +5,7 @@ on all documents is the rarity of a word, known from its row, and the mean lengt
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Postings:
-    """For word w, `docs[starts[w]:starts[w + 1]]` hold it, each `counts` times; `lengths` are words per document."""
+    """For word w, `docs[starts[w]:starts[w + 1]]` hold it, in order, each `counts` times; `lengths` are words
+    per document.
+    """
 
     starts: Ints
     docs: Docs
@@ -77,13 +79,27 @@ class Postings:
     def scores(self, words: Mapping[int, int]) -> Scores:
         """BM25 of every document for words, each asked for so many times."""
         found = np.zeros(len(self.lengths), np.float32)
+        for part, weight in self._weighted(words):
+            found[self.docs[part]] += weight * self._saturated[part]
+        return found
+
+    def scores_of(self, words: Mapping[int, int], places: Ints) -> Scores:
+        """The same of some documents only, in microseconds a word however many documents hold it."""
+        found = np.zeros(len(places), np.float32)
+        for part, weight in self._weighted(words):
+            docs = self.docs[part]
+            at = np.minimum(np.searchsorted(docs, places.astype(np.int32)), len(docs) - 1)
+            hit = docs[at] == places
+            found[hit] += weight * self._saturated[part][at[hit]]
+        return found
+
+    def _weighted(self, words: Mapping[int, int]) -> Iterator[tuple[slice, np.float32]]:
+        """Where the documents of each word are that any has, and what it weighs: how rare it is, times asked."""
         for word, times in words.items():
             held = self.holding(word)
             if held:
-                part = slice(self.starts[word], self.starts[word + 1])
-                rarity = np.log(1 + (len(found) - held + 0.5) / (held + 0.5))
-                found[self.docs[part]] += np.float32(times * rarity) * self._saturated[part]
-        return found
+                rarity = np.log(1 + (len(self.lengths) - held + 0.5) / (held + 0.5))
+                yield slice(self.starts[word], self.starts[word + 1]), np.float32(times * rarity)
 
     @cached_property
     def _saturated(self) -> Scores:

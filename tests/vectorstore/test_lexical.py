@@ -154,6 +154,18 @@ def test_an_index_that_was_changed_is_that_of_what_is_left(
     )
 
 
+@given(st.lists(TEXTS, max_size=40), TEXTS, st.integers(0, 5))
+def test_the_best_and_the_scores_of_some_are_those_of_comparing_all(
+    texts: list[str], query: str, k: int
+) -> None:
+    index = LexicalIndex.build((f"{at:02d}", text) for at, text in enumerate(texts))
+    scores = index.scores(query).tolist()
+    order = sorted(zip(scores, index.ids, strict=True), key=lambda one: (-one[0], one[1]))
+    assert index.search(query, k) == [(id_, score) for score, id_ in order[:k] if score > 0]
+    asked = ["unknown", *reversed(index.ids)]
+    assert index.scores_of(query, asked).tolist() == [0, *reversed(scores)]
+
+
 def test_an_index_that_was_changed_is_saved_without_words_that_came_later(tmp_path: Path) -> None:
     index = LexicalIndex.build(DOCUMENTS)
     index.changed(["kart"], [("new", "brand new words")])
