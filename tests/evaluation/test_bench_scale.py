@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tanqu.agent.recommender import Recommender
+from tanqu.agent.settings import load_settings
 from tanqu.evaluation import bench_scale
 from tanqu.evaluation.bench_scale import BROAD, NARROW, label, read_sizes, table
 from tanqu.evaluation.synthetic import WordEmbedder, synthetic_events, synthetic_items
@@ -64,8 +66,8 @@ def test_a_size_is_built_and_measured_whole(tmp_path: Path) -> None:
 
 def test_a_request_ranks_two_hundred_candidates_and_a_filter_holds(tmp_path: Path) -> None:
     bench_scale.build(tmp_path, 1_500, users=20)
-    settings = bench_scale.load_settings(scenario="shop", language="en", model="none", home=tmp_path)
-    with bench_scale.Recommender.open(embedder=WordEmbedder(), settings=settings) as recommender:
+    settings = load_settings(scenario="shop", language="en", model="none", home=tmp_path)
+    with Recommender.open(embedder=WordEmbedder(), settings=settings) as recommender:
         bench = bench_scale._bench(recommender, tmp_path)
         assert len(bench.queries) == 5 and all(query.profile.positive for query in bench.queries)
         assert bench.request(bench.queries[0]) == 200
