@@ -43,6 +43,7 @@ class Refine(Record):
     words: Words = Field("", description="conditions and wishes, in the user's words")
     count: Count | None = Field(None, description="how many, if they said it")
     drop: tuple[int, ...] = Field((), description="numbers of conditions to take away")
+    instead: bool = Field(False, description="whether the call before was a mistake, to be taken back")
 
 
 class Explain(Record):
@@ -59,6 +60,7 @@ class Feedback(Record):
     tool: Literal["feedback"] = "feedback"
     do: Literal["like", "dislike", "seen", "not_interested"]
     items: Items
+    instead: bool = Field(False, description="whether the call before was a mistake, to be taken back")
 
 
 class ProfileCall(Record):
@@ -84,16 +86,22 @@ CALL: TypeAdapter[Any] = TypeAdapter(Call)  # Any: a union has no class of its o
 
 
 class Change(Record):
-    """Something that can be undone: events that were recorded, an edit of the profile, or conditions."""
+    """Something that can be undone: events that were recorded, an edit of the profile, or another list.
 
-    kind: Literal["events", "edit", "rules"]
+    `before` is where the conversation stood with the list before.
+    """
+
+    kind: Literal["events", "edit", "list"]
     events: tuple[Id, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    before: "ChatState | None" = None
     what: str = ""
 
 
 class ChatState(Record):
-    """Where a conversation stands. `shown` is the numbered list, `spoken_of` what "it" means."""
+    """Where a conversation stands.
+
+    `shown` is the numbered list, `spoken_of` what "it" means, `last` the call before.
+    """
 
     shown: tuple[Id, ...] = ()
     spoken_of: Id | None = None
@@ -104,6 +112,7 @@ class ChatState(Record):
     passed: tuple[Id, ...] = ()
     by_search: bool = False
     changes: tuple[Change, ...] = ()
+    last: Call | None = None
 
 
 class Shown(Record):

@@ -26,6 +26,7 @@ from ..models.records import Language, Profile
 from ..prompts import Prompts, clean
 from . import chat_calls as calls
 from .chat_commands import parse_command
+from .chat_follow import take_up
 from .chat_references import References, find_references
 from .chat_tools import Toolbox
 from .chat_vocabulary import fold
@@ -160,6 +161,9 @@ class Chooser:
             call = parse_command(text, self._toolbox)
             return Choice(getattr(call, "do", call.tool), "rule", 1.0, call)
         reading = self.read(text)
+        taken_up = take_up(reading.refers, self._toolbox.state, self._language)
+        if taken_up:
+            return Choice(getattr(taken_up, "do", taken_up.tool), "rule", 1.0, taken_up)
         action = self._by_rule(reading)
         if action:
             return self._choice(action, "rule", 1.0, reading)

@@ -64,7 +64,7 @@ def _chinese(text: str) -> float | None:
             digit = None
         else:
             last_unit = _ZH_MYRIADS[char]
-            total = (total + section + (digit or 0)) * last_unit
+            total = (total + section + (digit or 0) or 1) * last_unit
             section, digit = 0, None
     # 一百五 is 150 and 两万三 is 23,000: a last digit counts a tenth of the unit before it.
     rest = (digit or 0) * (last_unit // 10 if last_unit > 10 else 1)

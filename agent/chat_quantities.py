@@ -18,6 +18,7 @@ ABOUT = 0.2
 _SMALLEST_BARE = 10  # "at least one", "一起": smaller numbers without a unit are no limits
 _YEARS = range(1880, 2101)
 _FLIPPED: dict[Operator, Operator] = {"$lte": "$gt", "$lt": "$gte", "$gte": "$lt", "$gt": "$lte"}
+_ROUND = ("百", "千", "万")
 _DURATIONS = (
     (r"an? hour and a half|one and a half hours?|一个半(?:小时|钟头)", 90.0),
     (r"half an hour|a half[- ]hour|半个?(?:小时|钟头)", 30.0),
@@ -187,6 +188,8 @@ def _limited(text: str, one: Quantity, vocabulary: Vocabulary) -> Quantity | Non
 def _comparison(text: str, one: Quantity) -> tuple[int, int, Operator | None]:
     """The comparison before or after: what it covers, and its operator ("$eq" for "about", None for none)."""
     left, right = text[: one.start], text[one.end :]
+    if text[one.start : one.end].startswith(_ROUND) and left.endswith(("上", "过", "破")):
+        return one.start - 1, one.end, "$gte"  # 上万, 过百
     for before, pattern, operator in _comparisons(one.role.startswith("year")):
         match = pattern.search(left) if before else pattern.match(right)
         if match and before:

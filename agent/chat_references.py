@@ -13,6 +13,7 @@ from .chat_vocabulary import Vocabulary, fold
 
 _ZH_UNIT = "[个部本条篇款件位首样名集只张号则]"
 _ZH_NUMBER = "[一二两三四五六七八九十]{1,3}|[0-9]{1,3}"
+_ZH_NUMERALS = "一二两三四五六七八九十"
 _EN_ORDINALS = {
     "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
     "ninth": 9, "tenth": 10, "1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "6th": 6, "7th": 7, "8th": 8,
@@ -38,17 +39,30 @@ _FIRST_FEW = re.compile(
 )
 _FROM_END = re.compile(
     rf"倒数第(?P<n>{_ZH_NUMBER}){_ZH_UNIT}?"
-    rf"|(?P<last>最后(?:面)?(?:的)?(?:那)?一?{_ZH_UNIT}|末尾那?{_ZH_UNIT})"
-    rf"|(?<![a-z])(?P<lasten>(?:the )?(?:very )?last (?:{_EN_THING})|the (?:very )?last{_NO_TIME}|last one)"
-    r"(?![a-z])"
+    rf"|(?P<last>(?:最后(?:面)?|最下面|末尾|垫底)的?那?一?{_ZH_UNIT})"
+    rf"|(?<![a-z])(?P<lasten>(?:the )?(?:very )?last (?:{_EN_THING})|the (?:very )?last{_NO_TIME}|last one"
+    rf"|(?<=or )last{_NO_TIME}|(?<=and )last{_NO_TIME}|the bottom one|the one at the bottom)(?![a-z])"
     r"|(?<![a-z])(?P<butone>(?:the )?second to last(?: one)?)(?![a-z])"
 )
 _NTH = re.compile(
-    rf"第\s?(?P<zh>{_ZH_NUMBER})\s?{_ZH_UNIT}?|(?P<no>[0-9]{{1,3}})\s?号|(?P<head>头一{_ZH_UNIT})"
+    rf"第\s?(?P<zh>{_ZH_NUMBER})\s?{_ZH_UNIT}?|(?<![月\d])(?P<no>{_ZH_NUMBER})\s?号(?![线楼馆门院])"
+    rf"|(?P<head>头一?{_ZH_UNIT}(?!新闻)|(?:最上面|最前面|打头|排头)的?那?一?{_ZH_UNIT}"
+    r"|(?<![a-z])(?:the )?top (?:one|pick|result|item|story|film|movie|book|post)(?![a-z])"
+    r"|the one (?:on|at the) top)"
     rf"|(?<![a-z0-9])(?:the )?(?P<en>{_ORDINALS})(?: (?:{_EN_THING}))?(?![a-z0-9])"
     r"|(?<![a-z])(?:number|no\.?|item|pick|option|film|movie|book|article|post|#)\s?(?P<num>[0-9]{1,3})(?![0-9])"
     r"|#\s?(?P<hash>[0-9]{1,3})"
     r"|(?<![a-z])(?:number|item) (?P<word>one|two|three|four|five|six|seven|eight|nine|ten)(?![a-z])"
+)
+_MIDDLE = re.compile(
+    rf"(?:正)?中间的?那?一?{_ZH_UNIT}|(?<![a-z])the (?:one in the middle|middle (?:{_EN_THING}))"
+)
+_WORDS = "one|two|three|four|five|six|seven|eight|nine|ten"
+_PAIR = re.compile(
+    rf"(?<![第\d{_ZH_NUMERALS}])(?P<a>[{_ZH_NUMERALS}])号?\s?(?:[和跟与、]|还是)\s?(?P<b>[{_ZH_NUMERALS}])号?"
+    rf"(?![{_ZH_NUMERALS}\d]|{_ZH_UNIT}|[元块分小天年月岁折页万千百起])"
+    rf"|(?<![a-z])(?:numbers? )?(?P<c>{_WORDS}) (?:and|or|with|to|from|vs\.?|versus|against) (?P<d>{_WORDS})"
+    rf"(?![a-z]| (?:{_UNITS}|hundred|thousand|more|other|of)(?![a-z]))"
 )
 _BARE = re.compile(rf"{_NO_COUNT}(?P<n>[0-9]{{1,2}}){_NO_UNIT}")
 _ALL = re.compile(
@@ -139,6 +153,11 @@ class _Finder:
             self._place(match, len(self.shown) + 1 - back)
         for match in _NTH.finditer(self.text):
             self._place(match, _ordinal(match))
+        for match in _MIDDLE.finditer(self.text):
+            if len(self.shown) % 2:
+                self._place(match, len(self.shown) // 2 + 1)
+        for match in _PAIR.finditer(self.text):
+            self._pair(match)
         for match in _BARE.finditer(self.text):
             if int(match["n"]) <= len(self.shown):  # any larger one may count something else
                 self._place(match, int(match["n"]))
@@ -194,6 +213,15 @@ class _Finder:
         else:
             self.wrong.append(number)
             self.spans.append(match.span())
+
+    def _pair(self, match: re.Match[str]) -> None:
+        """Two numbers in words that are both in the list: 一和三, "two or four"."""
+        names = ("a", "b") if match["a"] else ("c", "d")
+        numbers = [int(read_number(match[name]) or 0) for name in names]
+        exist = all(1 <= one <= len(self.shown) for one in numbers)
+        if exist and numbers[0] != numbers[1] and self._is_free(*match.span()):
+            for name, number in zip(names, numbers, strict=True):
+                self._add(*match.span(name), self.shown[number - 1].id)
 
     def _add(self, start: int, end: int, item: str) -> None:
         self.found.append((start, end, item))

@@ -3,12 +3,14 @@
 Later rules replace earlier ones about the same, so that a filter is always what the user said last.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..models.records import Language, Record
 from .chat_quantities import Operator
+from .chat_vocabulary import fold, sayings
 
 Reason = Literal["no_field", "currency", "no_value", "no_title"]
 
@@ -107,8 +109,16 @@ def _without(one: Rule, wanted: Rule) -> Rule | None:
     """An exclusion minus what is now wanted; None if nothing is left of it."""
     if one.operator != "$nin" or not isinstance(one.value, tuple) or not isinstance(wanted.value, tuple):
         return one
-    rest = tuple(value for value in one.value if value not in wanted.value)
+    rest = tuple(
+        value for value in one.value if value not in wanted.value and not _is_kind(value, wanted.value)
+    )
     return one.model_copy(update={"value": rest}) if rest else None
+
+
+def _is_kind(value: str, kinds: tuple[str, ...]) -> bool:
+    """Whether a value is a word for one of the kinds: who asks for books has 图书 again."""
+    words = sayings()["kinds"]
+    return any(kind in words and re.fullmatch(words[kind], fold(value)) for kind in kinds)
 
 
 def _whole(value: float | str) -> float | str:
@@ -127,11 +137,18 @@ _NAMES: dict[Language, dict[str, str]] = {
 }  # fmt: skip
 
 
+_KINDS = {
+    "book": "图书", "film": "电影", "series": "剧集", "documentary": "纪录片", "short": "短片", "article": "文章",
+    "person": "人", "post": "动态", "product": "商品", "game": "游戏", "song": "歌曲",
+}  # fmt: skip
+
+
 def describe(rule: Rule, language: Language) -> str:
     """A rule as its owner reads it: "price ≤ 200", "类别 ≠ 恐怖"."""
     names = " / ".join(_NAMES[language].get(name, name) for name in rule.fields)
     if isinstance(rule.value, tuple):
-        listed = (", " if language == "en" else "、").join(rule.value)
+        known = _KINDS if language == "zh" and rule.fields == ("kind",) else {}
+        listed = (", " if language == "en" else "、").join(known.get(one, one) for one in rule.value)
         return f"{names} {'≠' if rule.operator == '$nin' else '='} {listed}"
     value = f"{rule.value:,g}" if isinstance(rule.value, float) and "year" not in rule.fields else rule.value
     return f"{names} {_SIGNS[rule.operator]} {_whole(value)}"

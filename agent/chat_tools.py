@@ -6,6 +6,7 @@ and from runs, so that nothing can be invented, whatever an item's text says.
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -108,9 +109,13 @@ class Toolbox:
             TanquError: the recommender could not do it.
         """
         self._check(call)
+        taken_back = self._undo().text if getattr(call, "instead", False) else ""
         outcome = self._work(call)
-        self.state, self.last = outcome.state, outcome
-        return outcome
+        state = outcome.state.model_copy(update={"last": call})
+        text = " ".join(part for part in (taken_back, outcome.text) if part)
+        self.last = outcome.model_copy(update={"state": state, "text": text})
+        self.state = state
+        return self.last
 
     def _work(self, call: calls.Call) -> Outcome:
         match call:
@@ -150,6 +155,12 @@ class Toolbox:
 
     def _search(self, call: calls.Search) -> Outcome:
         read = self._read(call.words)
+        unknown = next((one.said for one in read.missed if one.reason == "no_title"), "")
+        if unknown and not read.named:  # the closest to its words may still be of use
+            missed = tuple(one for one in read.missed if one.said != unknown)
+            read = replace(read, rules=(), wishes=unknown.strip("《》"), missed=missed)
+            state = self._anew(read).model_copy(update={"by_search": True})
+            return self._listed(state, read, call.count, "nearest", item=clean(unknown, 80))
         state = self._anew(read).model_copy(update={"by_search": True})
         return self._listed(state, read, call.count, "found", first=(*read.named, *read.like))
 
@@ -157,7 +168,7 @@ class Toolbox:
         """A new request: the conditions of the one before are gone, but what was to stay out stays out."""
         kept = [rule for rule in self.state.rules if rule.operator == "$nin"]
         rules = merge(kept, read.rules, read.lifted)
-        return ChatState(rules=rules, request=read.wishes, changes=self.state.changes)
+        return ChatState(rules=rules, request=read.wishes, changes=self._with_list())
 
     def _refine(self, call: calls.Refine) -> Outcome:
         read, old = self._read(call.words), self.state
@@ -165,7 +176,7 @@ class Toolbox:
         change: dict[str, object] = {
             "rules": merge(kept, read.rules, read.lifted),
             "request": " ".join(part for part in (old.request, read.wishes) if part),
-            "changes": self._remember(Change(kind="rules", rules=old.rules)),
+            "changes": self._with_list(),
         }
         like = (call.item,) if call.item else read.like
         key = "found" if old.by_search else "picks"
@@ -250,9 +261,8 @@ class Toolbox:
         self.state = self.state.model_copy(update={"changes": rest})
         if change.kind == "edit":
             return self._undo_profile(change.what)
-        if change.kind == "rules":
-            state = self.state.model_copy(update={"rules": change.rules})
-            return Outcome(text=self.words.say("undone_rules"), state=state)
+        if change.before:
+            return self._back(change.before.model_copy(update={"changes": rest}))
         self.recommender.memory.forget_events(self.user, change.events)
         return Outcome(text=self.words.say("undone", what=change.what), state=self.state)
 
@@ -275,6 +285,28 @@ class Toolbox:
         path = write_report(run, folder / f"{stem}.{call.format}")
         return Outcome(text=self.words.say("report", file=path), state=self.state, file=str(path))
 
+    def _with_list(self) -> tuple[Change, ...]:
+        """The changes with the list that is about to be replaced, if there is one."""
+        if not self.state.shown and not self.state.rules:
+            return self.state.changes
+        before = self.state.model_copy(update={"changes": (), "last": None})
+        return self._remember(Change(kind="list", before=before))
+
+    def _back(self, state: ChatState) -> Outcome:
+        """The list and the conditions as they were, with the reasons that were given."""
+        lines = []
+        for item in self.recommender.catalogue.get(state.shown):
+            _, pick = self._pick(item)
+            known = (
+                {"reason": pick.explanation.text, "interest": pick.interest, "score": pick.score}
+                if pick
+                else {}
+            )
+            lines.append(Shown.model_validate({"item": item} | ({} if state.by_search else known)))
+        self.state = state
+        text = self.words.say("undone_list") + self._under(state)
+        return Outcome(text=text, state=state, shown=tuple(lines))
+
     def _remember(self, change: Change) -> tuple[Change, ...]:
         return (*self.state.changes, change)[-_CHANGES_KEPT:]
 
@@ -284,7 +316,14 @@ class Toolbox:
         return understand(text, self.vocabulary, self.shown, date.today())
 
     def _listed(
-        self, state: ChatState, read: Understood, count: int | None, key: str, first: Sequence[str] = ()
+        self,
+        state: ChatState,
+        read: Understood,
+        count: int | None,
+        key: str,
+        *,
+        first: Sequence[str] = (),
+        item: str = "",
     ) -> Outcome:
         """Find the items of a state and say what was found, under which conditions, and what was missed."""
         n = count or calls.DEFAULT_COUNT
@@ -292,7 +331,7 @@ class Toolbox:
         ids = tuple(one.item.id for one in shown)
         about = self.recommender.catalogue.get((state.unlike if key == "less" else state.like)[-1:])
         return Outcome(
-            text=self._headline(state, len(shown), key, self.words.title(about[0]) if about else ""),
+            text=self._headline(state, len(shown), key, self.words.title(about[0]) if about else item),
             state=state.model_copy(update={"shown": ids, "spoken_of": None}),
             shown=tuple(shown),
             missed=tuple(self._missed(one) for one in read.missed),
@@ -301,12 +340,15 @@ class Toolbox:
 
     def _headline(self, state: ChatState, count: int, key: str, item: str) -> str:
         """What was found, with the conditions in force; or, where nothing passed, what could be given up."""
-        rules = [describe(rule, self.words.language) for rule in state.rules]
         if count:
-            text = self.words.say(key, count=count, item=item)
-            return text + (self.words.say("under", rules=" · ".join(rules)) if rules else "")
+            return self.words.say(key, count=count, item=item) + self._under(state)
+        rules = [describe(rule, self.words.language) for rule in state.rules]
         text = self.words.say("nothing")
         return text + (self.words.say("nothing_wider", rule=rules[-1], number=len(rules)) if rules else "")
+
+    def _under(self, state: ChatState) -> str:
+        rules = [describe(rule, self.words.language) for rule in state.rules]
+        return self.words.say("under", rules=" · ".join(rules)) if rules else ""
 
     def _picked(self, state: ChatState, n: int) -> list[Shown]:
         """Recommendations with their reasons."""

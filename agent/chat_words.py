@@ -8,6 +8,7 @@ from typing import Any
 
 from ..models.records import Item, Language
 from ..prompts import clean
+from .told import quoted
 
 TITLE = 120
 """Characters of a title that are shown."""
@@ -31,9 +32,8 @@ class Words:
         return found
 
     def title(self, item: Item) -> str:
-        """An item's title as the language quotes it."""
-        shown = clean(item.title, TITLE)
-        return shown if shown.startswith("《") else self.say("quote", title=shown)
+        """An item's title as the language quotes it: 《》 only for works, and nothing in English."""
+        return clean(item.title, TITLE) if self.language == "en" else quoted(item.title, item, self.language)
 
     def listed(self, parts: Sequence[str]) -> str:
         """The parts as one enumeration: "a, b and c"."""

@@ -13,13 +13,14 @@ from ..models.records import Item
 from .chat_numbers import read_number
 from .chat_quantities import Operator, Quantity, quantities
 from .chat_rules import Missed, Reason, Rule, Understood, merge, where_of
-from .chat_vocabulary import Place, Vocabulary, fold, kinds_said, sayings
+from .chat_vocabulary import Mention, Place, Vocabulary, fold, kinds_said, sayings
 
 MAX_MESSAGE = 500
 """Characters of a message that are read."""
 
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_SPANS = {"天": 1, "day": 1, "周": 7, "星期": 7, "礼拜": 7, "week": 7, "月": 30, "month": 30}  # in days
 _TAKEN = "\0"  # fold leaves none, and no pattern takes it for a space
 
 
@@ -86,8 +87,13 @@ class _Reader:
                 self.found = replace(self.found, like=(*self.found.like, mention.item))
             else:
                 self.found = replace(self.found, named=(*self.found.named, mention.item))
-        for quoted in re.finditer(r"《([^》\0]{1,60})》", self.text):
+        for quoted in re.finditer(r"《[^》\0]{1,60}》", self.text):
             self.miss(quoted[0], "no_title")
+        called = _bounded(rf"(?:{self._cues['called']})\s?[\"“]?([^\0,，。.?？!！\"”《]{{2,60}})").search(
+            self.text
+        )
+        if called:
+            self.miss(called[1].strip(), "no_title")
 
     def _likeness(self, start: int, end: int) -> tuple[int, int] | None:
         """The span of "like X" around a title; None if the title is only named."""
@@ -125,15 +131,17 @@ class _Reader:
             match = self.cue(cue)
             if match:
                 self._published(match, name, back)
-        number = r"[\d一二两三四五六七八九十]+|two|three|four|five|six|seven|ten|few"
-        for cue in ("last_days", "last_years"):
-            match = _bounded(self._cues[cue].replace("{number}", number)).search(self.text)
-            if match:
-                count = int(read_number(match["n"] or match["m"]) or 3)
-                if cue == "last_days":
-                    self._published(match, name, max(count - 1, 0))
-                else:
-                    self._year(match, "$gte", 1 - count)
+        number = r"[\d一二两三四五六七八九十]+|two|three|four|five|six|seven|ten|few|an?|one"
+        match = _bounded(self._cues["last_days"].replace("{number}", number)).search(self.text)
+        if match:
+            count, unit = next((match[c], match[u]) for c, u in ("nu", "mv", "ow", "px") if match[c])
+            back = int(read_number(count) or 3) * next(
+                length for word, length in _SPANS.items() if word in unit
+            )
+            self._published(match, name, max(back - 1, 0))
+        match = _bounded(self._cues["last_years"].replace("{number}", number)).search(self.text)
+        if match:
+            self._year(match, "$gte", 1 - int(read_number(match["n"] or match["m"]) or 3))
         self._dates(name)
         for cue, back in (("this_year", 0), ("last_year", -1)):
             match = self.cue(cue)
@@ -220,12 +228,19 @@ class _Reader:
                 continue
             said = self.take(*match.span())
             attribute = self._time_attribute() if role == "time" else self.vocabulary.attribute(role)
+            operator: Operator = "$lt" if direction == "down" else "$gt"
+            if attribute and self._is_limited(attribute, operator):
+                continue  # "too expensive, 150 at most" says how much
             middle = self._middle(attribute) if attribute else None
             if attribute is None or middle is None:
                 self.miss(said, "no_field")
                 continue
-            operator: Operator = "$lt" if direction == "down" else "$gt"
             self.add(Rule(fields=(attribute,), operator=operator, value=middle, said=said))
+
+    def _is_limited(self, attribute: str, operator: Operator) -> bool:
+        """Whether the message has set a limit on that side of a field already."""
+        side = Rule(fields=(attribute,), operator=operator, value=0).key
+        return any(rule.key == side for rule in self.found.rules)
 
     def _time_attribute(self) -> str | None:
         return self.vocabulary.attribute("year") or self.vocabulary.attribute("published")
@@ -244,11 +259,12 @@ class _Reader:
         wanted: dict[str, str] = {}
         unwanted: dict[str, str] = {}
         for match, kind in self._kinds_said() if len(self.vocabulary.kinds) > 1 else ():
-            negative = self._negation(match.start())
-            if negative is None:
+            negative, after = self._negation(match.start()), self._negation_after(match.end())
+            if negative is None and after is None:
                 wanted[kind] = match[0]
             else:
-                unwanted[kind] = self.take(negative, match.end())
+                start = match.start() if negative is None else negative
+                unwanted[kind] = self.take(start, after or match.end())
         if wanted:
             self.add(_kind_rule("$in", wanted))
         if unwanted:
@@ -270,17 +286,40 @@ class _Reader:
 
     def values(self) -> None:
         """Genres, topics and names: kept out, or the only ones let in, where the message says so."""
-        previous_end, carried = 0, False
-        for mention in self.vocabulary.mentions(self.text):
-            start = self._negation(mention.start)
-            if start is None and carried and self._joined(previous_end, mention.start):
-                start = mention.start  # "no horror or mystery"
-            previous_end, carried = mention.end, start is not None
-            if start is not None:
-                previous_end = self._class_end(mention.end)
-                self._add_values("$nin", mention.places, self.take(start, previous_end))
+        mentions = self.vocabulary.mentions(self.text)
+        spans = self._negated(mentions)
+        out = {
+            value
+            for mention, span in zip(mentions, spans, strict=True)
+            if span
+            for _, value in mention.places
+        }
+        for mention, span in zip(mentions, spans, strict=True):
+            if span is not None:
+                self._add_values("$nin", mention.places, self.take(*span))
+            elif {value for _, value in mention.places} <= out:
+                continue  # "scary stuff frightens me, so no horror"
             elif self._is_filter(mention.start, mention.end, mention.places):
                 self._add_values("$in", mention.places, self.text[mention.start : mention.end])
+
+    def _negated(self, mentions: Sequence[Mention]) -> list[tuple[int, int] | None]:
+        """For each mention what it covers with its negation, which also reaches over "and" and "or"."""
+        spans: list[tuple[int, int] | None] = []
+        for at, mention in enumerate(mentions):
+            start, end = self._negation(mention.start), self._class_end(mention.end)
+            before = spans[-1] if spans else None
+            if start is None and before and self._joined(before[1], mention.start):
+                start = mention.start  # "no horror or mystery"
+            after = self._negation_after(end)
+            if after is not None:  # 恐怖片和悬疑片都不要, "horror is out"
+                start, end = mention.start if start is None else start, after
+                for back in range(at - 1, -1, -1):
+                    edge = self._class_end(mentions[back].end)
+                    if spans[back] or not self._joined(edge, mentions[back + 1].start):
+                        break
+                    spans[back] = (mentions[back].start, edge)
+            spans.append(None if start is None else (start, end))
+        return spans
 
     def _joined(self, start: int, end: int) -> bool:
         return re.fullmatch(rf"\s*(?:{self._cues['join']})\s*", self.text[start:end]) is not None
@@ -298,6 +337,11 @@ class _Reader:
         pattern = rf"(?<![a-z])(?:{cues['negative']})(?:\s|(?:{cues['negative_filler']})(?![a-z]))*$"
         match = re.search(pattern, self.text[:at])
         return match.start() if match else None
+
+    def _negation_after(self, end: int) -> int | None:
+        """Where a negation ends that follows directly; None if there is none."""
+        after = re.compile(rf"\s?(?:{self._cues['negative_after']})(?![a-z])").match(self.text, end)
+        return after.end() if after else None
 
     def _is_filter(self, start: int, end: int, places: Sequence[Place]) -> bool:
         """Whether a value is meant as a condition: "only X", "by X", "X films", "X 类"."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tanqu.agent import chat_calls as calls
 from tanqu.agent.chat_tools import Toolbox
+from tanqu.agent.chat_words import Words
 from tanqu.agent.memory import Memory
 from tanqu.agent.priors import Priors
 from tanqu.agent.recommender import Recommender
@@ -116,6 +117,13 @@ def test_a_search_finds_by_title_and_marks_what_is_known(tools: Toolbox) -> None
     assert outcome.shown[0].item.id == "video-sleep-ship" and outcome.shown[0].seen
 
 
+def test_a_title_that_nothing_has_is_said_and_the_closest_are_shown(tools: Toolbox) -> None:
+    tools.carry_out(calls.Recommend(request="no documentaries"))
+    outcome = tools.carry_out(calls.Search(words="is there a film called The Purple Mars of Space"))
+    assert "nothing is called the purple mars of space" in outcome.text
+    assert outcome.shown and not outcome.missed
+
+
 def test_a_search_without_words_lists_what_passes(tools: Toolbox) -> None:
     outcome = tools.carry_out(calls.Search(words="only horror", count=20))
     assert _genres(outcome) == {"horror"}
@@ -179,12 +187,13 @@ def test_feedback_is_remembered_said_and_can_be_undone(
 
 
 def test_undo_takes_back_one_step_after_another(tools: Toolbox) -> None:
-    tools.carry_out(calls.Recommend())
+    first = [one.item.id for one in tools.carry_out(calls.Recommend()).shown]
     interest = tools.profile.interests[0].keyword if tools.profile else ""
     tools.carry_out(calls.ProfileCall(do="mute", interest=interest))
     tools.carry_out(calls.Refine(do="narrow", words="under 100 minutes"))
     tools.carry_out(calls.ProfileCall(do="undo"))
     assert tools.state.rules == () and tools.recommender.memory.edits("video-lin")
+    assert [one.item.id for one in tools.last.shown] == first if tools.last else False
     tools.carry_out(calls.ProfileCall(do="undo"))
     assert not tools.recommender.memory.edits("video-lin")
     assert "nothing to take back" in tools.carry_out(calls.ProfileCall(do="undo")).text
@@ -231,6 +240,13 @@ def test_one_of_whom_nothing_is_known_gets_a_list_too(tmp_path: Path) -> None:
     made = _toolbox(tmp_path, user="nobody")
     assert len(made.carry_out(calls.Recommend()).shown) == 5
     assert "Nothing is known" in made.carry_out(calls.ProfileCall(do="show")).text
+
+
+def test_only_works_stand_in_title_brackets() -> None:
+    words = Words("zh")
+    assert words.title(Item(id="1", title="饮水机", kind="product")) == "“饮水机”"
+    assert words.title(Item(id="2", title="猎手", kind="film")) == "《猎手》"
+    assert words.title(Item(id="3", title="《猎手》", kind="film")) == "《猎手》"
 
 
 def test_the_state_survives_being_stored(tools: Toolbox) -> None:

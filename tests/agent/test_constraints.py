@@ -144,6 +144,63 @@ def test_what_the_catalogue_cannot_check_is_said(
     assert not found.rules
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "words"),
+    [
+        ("zh", "恐怖片就算了", ["恐怖"]),
+        ("zh", "悬疑除外", ["悬疑", "推理"]),
+        ("zh", "恐怖片和科幻片都不要", ["恐怖", "科幻"]),
+        ("zh", "看腻了科幻", ["科幻"]),
+        ("en", "enough horror", ["horror"]),
+        ("en", "horror is out", ["horror"]),
+        ("en", "I'm sick of horror films", ["horror"]),
+        ("en", "scary stuff frightens me, so no horror", ["horror"]),
+    ],
+)
+def test_what_is_turned_down_is_kept_out_wherever_the_negation_stands(
+    language: Language, text: str, words: list[str]
+) -> None:
+    rules = understand(text, VOCABULARIES["video", language]).rules
+    assert {rule.operator for rule in rules} == {"$nin"}
+    kept_out = [value for rule in rules if isinstance(rule.value, tuple) for value in rule.value]
+    assert sorted(kept_out) == sorted(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("一周以内的", 7),
+        ("最近两个星期", 14),
+        ("最近三天的", 3),
+        ("nothing older than a week", 7),
+        ("from the last two weeks", 14),
+        ("in the past month", 30),
+    ],
+)
+def test_a_span_of_time_counts_back_from_the_newest_item(text: str, days: int) -> None:
+    language: Language = "en" if text.isascii() else "zh"
+    vocabulary = VOCABULARIES["news", language]
+    newest = date.fromisoformat(vocabulary.dates["published"][1])
+    [rule] = understand(text, vocabulary).rules
+    assert rule.operator == "$gte"
+    assert abs((newest - date.fromisoformat(str(rule.value))).days - days) <= 1
+
+
+def test_a_number_says_more_than_too_expensive() -> None:
+    found = understand("太贵了，预算一百五以内", VOCABULARIES["shop", "zh"])
+    assert [(rule.operator, rule.value) for rule in found.rules] == [("$lte", 150)]
+
+
+@pytest.mark.parametrize("text", ["粉丝上万的", "粉丝过万", "一万粉以上", "ten thousand followers at least"])
+def test_followers_are_counted_as_people_say_it(text: str) -> None:
+    found = understand(text, VOCABULARIES["social", "en" if text.isascii() else "zh"])
+    assert [(rule.operator, rule.value) for rule in found.rules] == [("$gte", 10_000)]
+
+
+def test_side_by_side_is_no_price() -> None:
+    assert not understand("把前两个放一块儿看看", VOCABULARIES["shop", "zh"]).rules
+
+
 def test_cheaper_is_below_the_middle_of_what_is_shown() -> None:
     shown = [Item(id=str(p), title=str(p), attributes={"price": p}) for p in (90, 10, 50)]
     found = understand("cheaper please", VOCABULARIES["shop", "en"], shown)
@@ -202,6 +259,11 @@ def test_exclusions_add_up_and_a_wish_lets_in_again() -> None:
     assert merge(rules, [_rule("genre", "$in", ("war",))])[0].value == ("horror",)
 
 
+def test_who_asks_for_books_after_turning_them_down_gets_books() -> None:
+    kept = merge((_rule("category", "$nin", ("图书", "露营")),), [_rule("kind", "$in", ("book",))])
+    assert [rule.value for rule in kept] == [("露营",), ("book",)]
+
+
 def test_a_lifted_limit_is_gone() -> None:
     found = understand("价格不限", VOCABULARIES["shop", "zh"])
     assert merge((_rule("price", "$lte", 200),), found.rules, found.lifted) == ()
@@ -211,6 +273,7 @@ def test_rules_are_shown_in_the_language_of_their_owner() -> None:
     assert describe(_rule("price", "$lte", 1500.0), "zh") == "价格 ≤ 1,500"
     assert describe(_rule("year", "$gt", 2022.0), "en") == "year > 2022"
     assert describe(_rule("genre", "$nin", ("恐怖", "悬疑")), "zh") == "类别 ≠ 恐怖、悬疑"
+    assert describe(_rule("kind", "$in", ("book",)), "zh") == "类型 = 图书"
 
 
 # --- invariants ------------------------------------------------------------------------------------
