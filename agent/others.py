@@ -45,7 +45,7 @@ class _State:
         return self.removals == now.removals and 0 <= grown[0] <= few[0] and grown[1] <= few[1]
 
 
-class Others:
+class Counts:
     """The engagement of all users of a home: held by this process, kept in a file for the next one."""
 
     def __init__(self, memory: Memory, catalogue: Catalogue, home: Path) -> None:
@@ -97,4 +97,4 @@ def forget_engagement(memory: Memory, home: Path) -> None:
     memory.set_meta(_VERSION, "")
 
 
-__all__ = ["STALE", "Others", "forget_engagement"]
+__all__ = ["STALE", "Counts", "forget_engagement"]

@@ -44,7 +44,7 @@ from .files import EventBuilder
 from .history import History, language_of, read_history
 from .ledger import Ledger
 from .memory import Edit, EditKind, Forgotten, Memory, RecordResult
-from .others import Others, forget_engagement
+from .others import Counts, forget_engagement
 from .owner import Owner
 from .ownership import Change, apply_edits, compare, forgotten_events, pinned_events, silenced, without
 from .priors import Priors
@@ -107,7 +107,7 @@ class Recommender:
         self.prompts = Prompts(settings.prompts)
         self._weights = load_weights(settings.signal_weights)
         self._priors = priors
-        self._others = Others(memory, catalogue, settings.home)
+        self._counts = Counts(memory, catalogue, settings.home)
         self._database = database
         self._owner = Owner(memory, model, settings.home)
 
@@ -222,7 +222,7 @@ class Recommender:
         history = self._history(known)
         query = self._query(user, history, request, ledger, known)
         self._keep(query.profile)
-        engagement = self._others.engagement(ledger)
+        engagement = self._counts.engagement(ledger)
         with ledger.stage("candidates"):
             channels = Channels(self.catalogue, engagement, query.history, query.profile, where)
             found = channels.find(request, max(self.settings.n_candidates, n), at_least=2 * n)

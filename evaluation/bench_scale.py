@@ -23,7 +23,7 @@ import numpy as np
 from ..agent.candidates import Channels
 from ..agent.history import read_history
 from ..agent.ledger import Ledger
-from ..agent.others import Others
+from ..agent.others import Counts
 from ..agent.priors import Priors
 from ..agent.profile import interest_vectors
 from ..agent.ranking import Query, Ranker, load_weights
@@ -155,14 +155,14 @@ class Bench:
     """A home that is open, and what its users ask."""
 
     recommender: Recommender
-    others: Others
+    counts: Counts
     ranker: Ranker
     queries: tuple[Query, ...]
 
     def request(self, query: Query, where: dict[str, object] | None = None) -> int:
         """All that a request does between the profile and the model; how many were ranked."""
         ledger, catalogue = Ledger(None), self.recommender.catalogue
-        engagement = self.others.engagement(ledger)
+        engagement = self.counts.engagement(ledger)
         channels = Channels(catalogue, engagement, query.history, query.profile, where)
         found = channels.find("", CANDIDATES, at_least=10)
         return len(self.ranker.rank(found, query, ledger, self.recommender.prompts, 0))
@@ -209,15 +209,15 @@ def measure(home: Path, size: int, told: dict[str, float] | None = None) -> dict
 
 def _bench(recommender: Recommender, home: Path) -> Bench:
     memory, catalogue = recommender.memory, recommender.catalogue
-    others = Others(memory, catalogue, home)
-    ranker = Ranker(catalogue, others.engagement(Ledger(None)), load_weights(), Priors(memory_database()))
+    counts = Counts(memory, catalogue, home)
+    ranker = Ranker(catalogue, counts.engagement(Ledger(None)), load_weights(), Priors(memory_database()))
     queries = []
     for user in ASKERS:
         events = memory.events(user)
         items = {item.id: item for item in catalogue.get([event.item for event in events if event.item])}
         history = read_history(events, items, catalogue, recommender.settings)
         queries.append(Query(history, recommender.profile(user)))
-    return Bench(recommender, others, ranker, tuple(queries))
+    return Bench(recommender, counts, ranker, tuple(queries))
 
 
 def _one_more(bench: Bench, size: int) -> None:

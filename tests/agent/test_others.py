@@ -8,7 +8,7 @@ import pytest
 
 from tanqu.agent.ledger import Ledger
 from tanqu.agent.memory import Memory
-from tanqu.agent.others import STALE, Others, forget_engagement
+from tanqu.agent.others import STALE, Counts, forget_engagement
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.records import Action, Event, Item
 from tanqu.vectorstore.catalogue import Catalogue
@@ -40,7 +40,7 @@ def take(memory: Memory, item: str, *users: int, action: Action = "view") -> Non
 def learnt(memory: Memory, catalogue: Catalogue, home: Path) -> tuple[Engagement, bool, list[str]]:
     """The engagement, whether it was built now, and what was noted."""
     ledger = Ledger(None)
-    found = Others(memory, catalogue, home).engagement(ledger)
+    found = Counts(memory, catalogue, home).engagement(ledger)
     return found, "engagement" in ledger.seconds, ledger.notes
 
 
@@ -83,7 +83,7 @@ def test_a_process_holds_what_it_counted_until_another_counted_anew(
     memory: Memory, catalogue: Catalogue, tmp_path: Path
 ) -> None:
     take(memory, "a", *range(USERS))
-    others = Others(memory, catalogue, tmp_path)
+    others = Counts(memory, catalogue, tmp_path)
     first = others.engagement(Ledger(None))
     assert others.engagement(Ledger(None)) is first
     take(memory, "b", *range(USERS))
@@ -97,7 +97,7 @@ def test_what_was_removed_is_out_of_the_counts_at_once(
     memory: Memory, catalogue: Catalogue, tmp_path: Path
 ) -> None:
     take(memory, "a", *range(3 * MANY))
-    others = Others(memory, catalogue, tmp_path)
+    others = Counts(memory, catalogue, tmp_path)
     others.engagement(Ledger(None))
     memory.forget_events("u0", ["0-a-view"])
     assert others.engagement(Ledger(None)).popularity(["a"]).tolist() == [3 * MANY - 1]
@@ -107,7 +107,7 @@ def test_what_was_removed_is_out_of_the_counts_at_once(
 
 def test_all_are_counted_again_on_demand(memory: Memory, catalogue: Catalogue, tmp_path: Path) -> None:
     take(memory, "a", *range(2 * MANY))
-    others = Others(memory, catalogue, tmp_path)
+    others = Counts(memory, catalogue, tmp_path)
     others.engagement(Ledger(None))
     take(memory, "b", 0)
     forget_engagement(memory, tmp_path)
