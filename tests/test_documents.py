@@ -151,6 +151,13 @@ def test_reports_are_made_in_the_way_that_is_described(main: Main) -> None:
     assert any("ahead of" in text for line, text in said.items() if "--not" in line)
 
 
+@pytest.mark.usefixtures("own_data")
+def test_something_new_is_asked_for_in_the_way_that_is_described(main: Main) -> None:
+    follow(main, "docs/your-data.md")
+    follow(main, "docs/exploration.md")
+    assert Path("anna.html").is_file()
+
+
 def test_the_page_on_the_profile_names_methods_that_there_are() -> None:
     methods = re.findall(r"\| `(\w+)\(", DOCUMENTS["docs/profile.md"])
     assert len(methods) == 10 and all(callable(getattr(Recommender, one)) for one in methods)
