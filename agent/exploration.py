@@ -182,9 +182,10 @@ class Explorer:
     ) -> list[Ranked]:
         """The best item of each topic in turn, then the second best, until there are `n`."""
         seen = {same_thing(item) for item in used}
+        items = {item.id: item for field, _ in bridges for item in field.items}
         places = {item.id: field.place for field, _ in bridges for item in field.items}
         of = {field.place: bridge for field, bridge in bridges}
-        ranked = self._ranked(topics, places, [item for field, _ in bridges for item in field.items], query)
+        ranked = self._ranked(topics, places, list(items.values()), query)
         by_topic = [[one for one in ranked if places[one.candidate.item.id] == place] for place in of]
         picks: list[Ranked] = []
         for one in chain.from_iterable(zip_longest(*by_topic)):
