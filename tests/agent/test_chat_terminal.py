@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
+from rich.cells import cell_len
 from rich.console import Console
 
 from tanqu.agent.chat import ChatAgent, talk
@@ -200,6 +203,37 @@ def test_tab_completes_commands(recommender: Recommender) -> None:
     assert "/recommend [request]" in text
 
 
+def test_ctrl_r_finds_an_earlier_line_again(recommender: Recommender) -> None:
+    _, text = _type(recommender, "thanks\r", "goodbye\r", "\x12than", "\r", "\r\x04")
+    assert text.count("You are welcome.") == 2
+
+
+class _Watched(PlainView):
+    """Notes when a sign of work is given, and when text comes."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _text: None)
+        self.order: list[str] = []
+
+    def working(self, text: str) -> Callable[[], None]:
+        self.order.append("working")
+        return lambda: self.order.append("done")
+
+    def piece(self, text: str) -> None:
+        self.order.append("text")
+
+
+def test_a_sign_of_work_comes_before_anything_is_worked_out(recommender: Recommender) -> None:
+    view = _Watched()
+    with ChatAgent(recommender, USER) as agent:
+        terminal = Terminal(agent, view, lambda _prompt: "")
+        terminal.greet()
+        assert view.order == ["working", "done"]
+        view.order.clear()
+        terminal.answer("recommend something")
+    assert view.order[:3] == ["working", "done", "text"]
+
+
 def test_the_history_is_kept_for_its_owner_only(recommender: Recommender) -> None:
     _type(recommender, "thanks\r\x04")
     with ChatAgent(recommender, USER) as agent:
@@ -236,8 +270,6 @@ def _drawn(width: int, *, colours: bool = False) -> str:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_a_table_of_chinese_stays_within_the_terminal(width: int) -> None:
-    from rich.cells import cell_len
-
     lines = _drawn(width).split("\n")
     assert "《火星来信》" in _drawn(width) and "1.50" in _drawn(width)
     assert all(cell_len(line) <= width for line in lines)
@@ -274,6 +306,7 @@ settings = Settings(home=Path(sys.argv[1]), scenario="video", model_scores=0)
 with Recommender.open(settings=settings, embedder=HashEmbedder(), model=model) as recommender:
     sys.exit(talk(recommender, "video-lin"))
 """
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 UNCLEAR = "hmm that other blue sort of whatever thing perhaps"
 
 
@@ -325,14 +358,66 @@ def test_on_a_terminal_an_answer_is_stopped_by_ctrl_c_and_the_chat_goes_on(home:
 def test_on_a_terminal_lists_are_tables_that_follow_its_width(home: Path) -> None:
     child = _spawn(home)
     child.expect("Three things to try")
-    child.setwinsize(40, 60)
-    child.sendline("recommend something")
-    child.expect("5 picks for you")
-    child.expect("score")
+    for width in (60, 110):
+        child.setwinsize(40, width)
+        child.sendline("recommend something")
+        child.expect("5 picks for you")
+        child.expect("›")
+        lines = [_ANSI.sub("", line).rstrip() for line in child.before.split("\r\n")]
+        table = [line for line in lines if "│" in line]
+        assert len(table) > 5 and width - 25 < max(map(cell_len, table)) <= width
     child.sendline("/exit")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+def _left(child: "pexpect.spawn[str]") -> None:
+    child.expect("›")
+    child.sendline("/exit")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_on_a_terminal_nothing_that_was_said_is_lost_by_kill_9(home: Path) -> None:
+    child = _spawn(home)
+    child.expect("Three things to try")
+    child.sendline("recommend something")
+    child.expect("5 picks for you")
+    child.expect("›")
+    child.sendline(UNCLEAR)
+    child.expect("thinking")
+    time.sleep(1)  # the sign of work comes first, then the words are written down
+    child.kill(signal.SIGKILL)
+    child.wait()
+    again = _spawn(home)
+    again.expect("going on where you left off")
+    again.expect("›")
+    again.sendline("/why 1")
+    again.expect("Score")
+    again.expect("›")
+    again.sendline(f"/save {home / 'chat.json'}")
+    again.expect("was written to")
+    _left(again)
+    saved = json.loads((home / "chat.json").read_text(encoding="utf-8"))
+    said = [text for who, text in saved["lines"] if who == "user"]
+    assert said == ["recommend something", UNCLEAR, "/why 1"]
+
+
+def test_on_two_terminals_one_user_has_two_conversations_over_one_memory(home: Path) -> None:
+    one, two = _spawn(home), _spawn(home)
+    for child in (one, two):
+        child.expect("Three things to try")
+        child.sendline("recommend something")
+        child.expect("5 picks for you")
+        child.expect("›")
+    one.sendline("/seen 1")
+    one.expect("Noted: you already know or have (.+?); it will not come again")
+    two.sendline(f"/search {one.match[1]}")
+    two.expect(r"\[seen\]")
+    _left(one)
+    _left(two)
 
 
 def test_no_color_holds(home: Path) -> None:
