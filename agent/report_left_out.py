@@ -7,7 +7,6 @@ from .left_out import passed_over, pushed_down
 from .report_page import LeftOut
 from .report_text import Words, clip, clipped, shown
 
-_SHOWN = 10
 _NAME = 48
 
 
@@ -26,12 +25,12 @@ def rules(run: Run, words: Words) -> Iterable[str]:
 
 
 def left_out(run: Run, words: Words) -> tuple[LeftOut, ...]:
-    """Candidates that would be on the list if one thing were not, by rank."""
+    """Candidates that rank before a pick, or would be one but for what was turned down; by rank."""
     found = {one.rank: (one, words.say("left_pushed", before=before)) for before, one in pushed_down(run)}
     for one, reason in passed_over(run):
         interest = words.quoted(clip(shown(one.candidate.interest or ""), _NAME))
         found[one.rank] = (one, words.say(f"left_{reason}", interest=interest))
-    rows = (found[rank] for rank in sorted(found)[:_SHOWN])
+    rows = (found[rank] for rank in sorted(found))
     return tuple(LeftOut(one.rank, clipped(one.candidate.item.title), why) for one, why in rows)
 
 

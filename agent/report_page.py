@@ -142,6 +142,7 @@ class Page:
     span: tuple[str, str]
     rules: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
+    left_more: int
     events: tuple[EventView, ...]
     notes: tuple[str, ...]
     filters: tuple[tuple[str, str], ...]

@@ -28,6 +28,9 @@ _JSON = re.compile(
 )
 
 
+_ORDINAL = re.compile(r"第 [\d,]+(?: [位个])?|[\d,]+ [位个]")
+
+
 def shown(text: str) -> str:
     """One line of visible text: white space becomes a space; control and direction marks are dropped."""
     if text.isprintable():  # the usual case, and a hundred times faster
@@ -81,6 +84,11 @@ def _backslash(text: str) -> str:
 def json_text(document: str) -> str:
     """The same JSON with every character escaped that HTML or a terminal might act upon."""
     return _JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
+
+
+def unbroken(text: str) -> str:
+    """The text with no line break within a Chinese ordinal or count (第 3 位, 45 个)."""
+    return _ORDINAL.sub(lambda found: found[0].replace(" ", "\u00a0"), text)
 
 
 def percent(share: float) -> str:
@@ -179,5 +187,6 @@ __all__ = [
     "percent",
     "shown",
     "thousandths",
+    "unbroken",
     "words_of",
 ]

@@ -14,11 +14,14 @@ from ..models.records import Call, Enrichment, HistoryEvent, Item, Ranked, Recom
 from .report_charts import bar_widths, course, split_score, waterfall
 from .report_left_out import left_out, rules
 from .report_page import Cited, Command, Course, EventView, InterestView, Page, PickView, StageView
-from .report_text import Clipped, Words, clip, clipped, number, shown, words_of
+from .report_text import Clipped, Words, clip, clipped, number, shown, unbroken, words_of
 from .what_if import what_if
 
 BEHIND = 10
 """How many candidates behind the picks are shown."""
+
+LEFT_OUT = 10
+"""How many candidates that were left out are shown."""
 
 # Ids that are safe to copy into a shell; any other is left for the reader to fill in.
 _PLAIN_ID = re.compile(r"\w[\w.:@-]*")
@@ -59,7 +62,8 @@ def view(run: Run) -> Page:
         behind=tuple(_behind(run)),
         span=_span(run, words),
         rules=tuple(rules(run, words)),
-        left_out=left_out(run, words),
+        left_out=left_out(run, words)[:LEFT_OUT],
+        left_more=max(0, len(left_out(run, words)) - LEFT_OUT),
         events=tuple(events.values()),
         notes=tuple(clip(shown(note), _PROSE) for note in run.notes),
         filters=tuple(
@@ -155,13 +159,21 @@ def _course(own: list[datetime], all_: Collection[datetime], words: Words) -> Co
     """When an interest was fed, within the time of the whole history; None where nothing says when."""
     if not own:
         return None
-    return Course(course(own, min(all_), max(all_)), words.date(min(own)), words.date(max(own)))
+    first, last = _days((min(own), max(own)), all_, words)
+    return Course(course(own, min(all_), max(all_)), first, last)
 
 
 def _span(run: Run, words: Words) -> tuple[str, str]:
     """The first and the last day of the history."""
     times = [event.time for event in run.history if event.time is not None]
-    return (words.date(min(times)), words.date(max(times))) if times else ("", "")
+    return _days((min(times), max(times)), times, words) if times else ("", "")
+
+
+def _days(ends: tuple[datetime, datetime], all_: Collection[datetime], words: Words) -> tuple[str, str]:
+    """Two moments as days; with the minute where the whole history is of one day."""
+    first, last = (words.date(one) for one in (min(all_), max(all_)))
+    say = words.moment if first == last else words.date
+    return say(ends[0]), say(ends[1])
 
 
 def _pick(
@@ -174,9 +186,9 @@ def _pick(
     return PickView(
         rank=pick.rank,
         title=clipped(item.title),
-        kind=clip(shown(item.kind), _FIELD),
+        kind=clip(words.lookup("item_kinds", item.kind) or shown(item.kind), _FIELD),
         tags=_tags(item),
-        attributes=_attributes(item),
+        attributes=_attributes(item, words),
         excerpt=clipped(item.text, _EXCERPT) if shown(item.text) else None,
         understood=_understood(pick.enrichment, words),
         interest=clipped(pick.interest, _KEYWORD) if pick.interest else None,
@@ -187,9 +199,11 @@ def _pick(
         cited=_cited(reason.evidence, events),
         chart=waterfall(parts),
         labels={name: clip(words.name("signals", name), _LABEL) for name in (*parts, "total")},
-        moved=_moved(pick, run, words),
+        moved=unbroken(_moved(pick, run, words)),
         bridge=_bridge(pick, words),
-        without=tuple((events[one].number if one in events else None, text) for one, text in without.lines),
+        without=tuple(
+            (events[one].number if one in events else None, unbroken(text)) for one, text in without.lines
+        ),
         without_mark=without.mark,
     )
 
@@ -208,9 +222,17 @@ def _understood(enrichment: Enrichment | None, words: Words) -> str:
     return words["comma"].join(dict.fromkeys(parts))
 
 
-def _attributes(item: Item) -> tuple[tuple[str, str], ...]:
-    pairs = ((shown(name), clip(_plain(value), _FIELD)) for name, value in item.attributes.items())
-    return tuple((clip(name, _LABEL), value) for name, value in pairs if name and value)
+def _attributes(item: Item, words: Words) -> tuple[tuple[str, str], ...]:
+    """Names and values; a price brings its currency."""
+    currency = shown(str(item.attributes.get("currency", ""))) if "price" in item.attributes else ""
+    found = []
+    for name, value in item.attributes.items():
+        if name == "currency" and currency:
+            continue
+        unit = words.lookup("units", name) or (currency if name == "price" else "")
+        named = clip(words.lookup("fields", name) or shown(name), _LABEL)
+        found.append((named, clip(f"{_plain(value)} {unit}".strip(), _FIELD)))
+    return tuple((name, value) for name, value in found if name and value)
 
 
 def _plain(value: object) -> str:

@@ -28,7 +28,7 @@ from tanqu.agent.report import (
     write_report,
 )
 from tanqu.agent.report_charts import REST, course, split_score, waterfall
-from tanqu.agent.report_text import clip, markdown, number, percent, shown, thousandths, words_of
+from tanqu.agent.report_text import clip, markdown, number, percent, shown, thousandths, unbroken, words_of
 from tanqu.models.errors import InputError, NotFoundError
 from tanqu.models.records import Action, Bridge, Explanation, Language, Run, Scenario
 
@@ -582,7 +582,7 @@ def test_a_pick_says_what_the_models_part_did_to_its_place(run: Run, before: int
     words = words_of(run.profile.language)
     values = {"before": before, "now": 1, "all": len(run.candidates)}
     html = to_html(only_pick(run, rank_without_model=before))
-    assert f">{words.count(key, (before or 1) - 1, **values)}</p>" in html
+    assert f">{unbroken(words.count(key, (before or 1) - 1, **values))}</p>" in html
 
 
 def test_a_pick_says_that_others_ahead_of_it_were_passed_over(run: Run) -> None:
@@ -590,7 +590,7 @@ def test_a_pick_says_that_others_ahead_of_it_were_passed_over(run: Run) -> None:
     last = run.recommendations[-1]
     html = to_html(run.model_copy(update={"recommendations": (last.model_copy(update={"rank": 2}),)}))
     place = next(one.rank for one in run.candidates if one.candidate.item == last.item)
-    assert words.count("moved_list", place - 2, place=2) in html
+    assert unbroken(words.count("moved_list", place - 2, place=2)) in html
 
 
 @pytest.mark.parametrize("to_text", [to_html, to_markdown])
