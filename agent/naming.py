@@ -179,7 +179,8 @@ def _marks(history: History, one: Group, name: Named) -> Iterator[str]:
     """What sets a group apart: its commonest words, its strongest title, and then numbers."""
     plain = _by_words(history, one)
     title = clean(harmless(history.entries[one.places[0]].title), 30)
-    yield from (mark for mark in (plain.keyword, plain.theme, title) if mark and mark != name.keyword)
+    said = _words(name.keyword)
+    yield from (mark for mark in (plain.keyword, plain.theme, title) if mark and not _words(mark) <= said)
     yield from map(str, count(2))
 
 

@@ -13,6 +13,7 @@ from tanqu.agent.naming import Named, name_groups
 from tanqu.agent.profile import build_profile
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder, SentenceEmbedder
+from tanqu.models.engine import LlamaModel
 from tanqu.models.llm import LanguageModel, ScriptedModel
 from tanqu.models.records import Event, Item, Language, Profile
 from tanqu.prompts import Prompts
@@ -107,6 +108,13 @@ def test_three_of_the_same_name_are_three_names(catalogue: Catalogue) -> None:
     assert len(set(found)) == 3 and found[0] == "象棋"
 
 
+def test_a_mark_says_something_that_the_name_does_not(catalogue: Catalogue) -> None:
+    names = ["象棋", "中国象棋"]
+    replies = [json.dumps({"keyword": one, "theme": one}) for one in names]
+    found = named(catalogue, ["围棋入门", "象棋"], ScriptedModel(replies=list(replies)), "zh")
+    assert [one.keyword for one in found] == ["象棋", "中国象棋 · 2"]
+
+
 def test_groups_whose_words_are_the_same_too_are_numbered(catalogue: Catalogue) -> None:
     found = named(catalogue, ["tea", "tea", "tea"], None, "en")
     assert [one.keyword for one in found] == ["tea", "tea · 2", "tea · 3"]
@@ -146,3 +154,14 @@ def test_without_a_model_a_title_does_not_say_what_to_call_somebody(
 ) -> None:
     for titles in ([*COFFEE[language], text], [text]):
         assert not is_steered(profile_of(titles, embedder, None, language))
+
+
+@pytest.mark.gguf
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_real_model_is_not_told_by_titles_what_to_call_somebody(
+    embedder: SentenceEmbedder, tiny_model: LlamaModel, language: Language
+) -> None:
+    for text in STEERING:
+        for titles in ([*COFFEE[language], text], [f"{one}. {text}" for one in COFFEE[language]]):
+            profile = profile_of(titles, embedder, tiny_model, language)
+            assert profile.interests and not is_steered(profile), (text[:60], profile.interests)
