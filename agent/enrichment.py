@@ -87,7 +87,8 @@ class Enricher:
         """
         if ledger.model is None:
             msg = (
-                "items are understood by a language model: run `tanqu models fetch`, or name one with --model"
+                "items are understood by a language model: run `tanqu models fetch NAME` "
+                "(`tanqu models list` says which), or name one with --model"
             )
             raise InputError(msg)
         ids = self._catalogue.ids()
@@ -109,14 +110,13 @@ class Enricher:
         """What was or is now written about these items, by id; an answer without an end is left out."""
         languages = {one.id: self._language(one) for one in items}
         prompts = {one.id: self._prompt(one, languages[one.id]) for one in items}
-        model = ledger.model.fingerprint if ledger.model else "none"
-        keys = {id_: key_of(model, prompt.text) for id_, prompt in prompts.items()}
+        forms = {id_: _FORMS[language] for id_, language in languages.items()}
+        keys = {id_: _key(ledger, prompt, forms[id_]) for id_, prompt in prompts.items()}
         written = self._known(list(keys.values()))
         for language, form in _FORMS.items():
             missing = {keys[id_]: prompts[id_] for id_, own in languages.items() if own == language}
             missing = {key: prompt for key, prompt in missing.items() if key not in written}
             written |= self._write(missing, form, ledger)
-        forms = {id_: _FORMS[language] for id_, language in languages.items()}
         return {id_: _read(forms[id_], written[key]) for id_, key in keys.items() if key in written}
 
     def _language(self, item: Item) -> Language:
@@ -141,6 +141,8 @@ class Enricher:
                 found[key] = one.text
         if found:
             with self._engine.begin() as connection:
+                # Another process may have written the same meanwhile.
+                connection.execute(sa.delete(_WRITTEN).where(_WRITTEN.c.key.in_(list(found))))
                 rows = [{"key": key, "text": text} for key, text in found.items()]
                 connection.execute(sa.insert(_WRITTEN), rows)
         return found
@@ -149,6 +151,12 @@ class Enricher:
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(_WRITTEN).where(_WRITTEN.c.key.in_(keys)))
             return {row.key: row.text for row in rows}
+
+
+def _key(ledger: Ledger, prompt: Prompt, form: type[_Form]) -> str:
+    """A hash of the model, of all that it is shown, and of what its answer must look like."""
+    model = ledger.model.fingerprint if ledger.model else "none"
+    return key_of(f"{model}|{form.model_json_schema()}", prompt.text)
 
 
 def _read(form: type[_Form], text: str) -> Enrichment:
