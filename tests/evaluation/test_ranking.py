@@ -59,9 +59,10 @@ def protocol(users: int = 12, full: bool = False) -> Protocol:
     """Users, and others from whom there is to learn: within a topic mostly the last item comes next."""
     cases = tuple(case(at, full) for at in range(users))
     topics = [topic.split()[0] for topic in TOPICS]
-    learnt: list[tuple[str, ...]] = [(f"{topic}1", f"{topic}2", f"{topic}5") for topic in topics] * 3
-    learnt += [(f"{topic}2", f"{topic}3") for topic in topics]
-    return Protocol("small", "shop", ITEMS, cases, tuple(learnt), Choices(seed=5, negatives=8, full=full))
+    often = [(f"{topic}1", f"{topic}2", f"{topic}5") for topic in topics] * 3
+    seldom = [(f"{topic}2", f"{topic}3") for topic in topics]
+    choices = Choices(seed=5, negatives=8, full=full)
+    return Protocol("small", "shop", ITEMS, cases, (*often, *seldom), choices)
 
 
 @pytest.fixture(scope="module")
