@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..models.errors import InputError, TanquError
-from . import console, profile_command
+from . import console, profile_command, tune_command
 from .console import say
 
 app = typer.Typer(
@@ -200,6 +200,7 @@ def ingest(
 
 
 profile_command.register(app, opened)
+tune_command.register(app, opened, _settings)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from ..models.embedder import SentenceEmbedder
 from ..models.errors import TanquError
 from ..models.llama import EngineSettings, physical_cores
 from ..models.weights import find, weights_folder
+from .ranking import weights_in_force
 from .settings import Settings
 
 _PACKAGES = ("tanqu", "llama-cpp-python", "llguidance", "chromadb", "langchain", "pydantic", "numpy")
@@ -34,6 +35,7 @@ def examine(settings: Settings) -> dict[str, object]:
         "model": _model(settings.model),
         "weights_folder": str(weights_folder()),
         "embedder": _embedder(),
+        "signal_weights": _signal_weights(settings),
         "home": str(settings.home),
         "home_exists": settings.home.is_dir(),
         "language": settings.language,
@@ -64,6 +66,20 @@ def _embedder() -> dict[str, object]:
         return {"name": embedder.name, "dimensions": embedder.dimensions, "fingerprint": embedder.fingerprint}
     except TanquError as error:
         return {"advice": str(error)}
+
+
+def _signal_weights(settings: Settings) -> dict[str, object]:
+    """Which weights rank, and where they are from."""
+    try:
+        weights, path = weights_in_force(settings)
+    except TanquError as error:
+        return {"advice": str(error)}
+    return {
+        "from": str(path) if path else "Tanqu's own",
+        "provenance": weights.provenance,
+        "alpha": weights.alpha,
+        **weights.weights,
+    }
 
 
 def told(found: dict[str, object], indent: str = "") -> str:

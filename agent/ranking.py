@@ -4,6 +4,7 @@ The language model is one signal among them, so a weak model can never make the 
 signals without it by more than its weight. It scores the best few only.
 """
 
+import hashlib
 import math
 import re
 import tomllib
@@ -27,6 +28,7 @@ from .history import History
 from .ledger import Ledger
 from .priors import Priors
 from .profile import interest_vectors
+from .settings import Settings
 
 Values = NDArray[np.float64]
 
@@ -48,11 +50,22 @@ _PROMPT_EVENTS = 20
 _TITLE_TOKENS = 130  # that a title of 120 characters may have, of common scripts
 
 
+WEIGHTS_FILE = "ranking.toml"
+"""What `tanqu tune` leaves in a home: weights that hold there in place of ours."""
+
+
 class RankingWeights(Record):
     """The weight of each signal, and `alpha` (how much of the model's prior is taken off)."""
 
     alpha: Number = 0.6
     weights: dict[str, Number] = Field(default_factory=dict)
+    provenance: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits that change with any of the numbers."""
+        numbers = sorted({**self.weights, "alpha": self.alpha}.items())
+        return hashlib.sha256(repr(numbers).encode()).hexdigest()[:12]
 
 
 def load_weights(path: Path | None = None) -> RankingWeights:
@@ -77,6 +90,17 @@ def load_weights(path: Path | None = None) -> RankingWeights:
         msg = f"{source} has weights for unknown signals {sorted(unknown)}; known: {', '.join(SIGNALS)}"
         raise InputError(msg)
     return found
+
+
+def weights_in_force(settings: Settings) -> tuple[RankingWeights, Path | None]:
+    """The weights of an installation, and the file they are from: its settings', its home's, or None for ours.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    own = settings.home / WEIGHTS_FILE
+    path = settings.signal_weights or (own if own.is_file() else None)
+    return load_weights(path), path
 
 
 @dataclass(frozen=True)
@@ -209,13 +233,18 @@ class Ranker:
         words = np.asarray(self.catalogue.word_scores(request, ids), np.float64)
         return np.asarray(dense + words / max(float(words.max(initial=0.0)), 1e-9), np.float64)
 
-    def contributions(self, raw: Mapping[str, Values]) -> dict[str, Values]:
-        """Weight times standardised value. What others do counts less while there are few of them."""
+    def scaled(self, raw: Mapping[str, Values]) -> dict[str, Values]:
+        """What is multiplied by the weights: standardised values, those of others less while they are few."""
         trust = self._engagement.users / (self._engagement.users + _FEW_USERS)
-        weights = {
-            name: self.weights.weights.get(name, 0.0) * (trust if name in _OF_OTHERS else 1.0) for name in raw
+        return {
+            name: standardised(values) * (trust if name in _OF_OTHERS else 1.0)
+            for name, values in raw.items()
         }
-        return {name: weights[name] * standardised(raw[name]) for name in raw if weights[name]}
+
+    def contributions(self, raw: Mapping[str, Values]) -> dict[str, Values]:
+        """Weight times standardised value."""
+        weights = {name: self.weights.weights.get(name, 0.0) for name in raw}
+        return {name: weights[name] * values for name, values in self.scaled(raw).items() if weights[name]}
 
     def _by_model(
         self,
@@ -235,20 +264,22 @@ class Ranker:
             return None
         with ledger.stage("model"):
             try:
-                values = self._likelihoods(
-                    [candidates[place].item for place in chosen], query, ledger, prompts
-                )
+                items = [candidates[place].item for place in chosen]
+                given, alone = self.likelihoods(items, query, ledger, prompts)
             except ModelError as error:
                 ledger.note(f"the model did not take part in the ranking: {error}")
                 return None
+        values = given - self.weights.alpha * alone
         parts = weight * standardised(values)
         raw, contributions = np.zeros(len(candidates)), np.zeros(len(candidates))
         raw[list(chosen)] = values
         contributions[list(chosen)] = parts - parts.min()
         return raw, contributions
 
-    def _likelihoods(self, items: Sequence[Item], query: Query, ledger: Ledger, prompts: Prompts) -> Values:
-        """Mean log-likelihood per token of each title given the history, minus alpha times that alone."""
+    def likelihoods(
+        self, items: Sequence[Item], query: Query, ledger: Ledger, prompts: Prompts
+    ) -> tuple[Values, Values]:
+        """Mean log-likelihood per token of each title given the history, and that alone. Needs a model."""
         titles = [f" {clean(item.title, 120)}" for item in items]
         prompt = ledger.fit(
             "ranking",
@@ -265,7 +296,7 @@ class Ranker:
         )
         given = ledger.score("ranking", prompt, titles)
         alone = self._priors.of(titles, query.language, query.scenario, ledger, prompts)
-        return np.array([one.mean for one in given]) - self.weights.alpha * alone
+        return np.array([one.mean for one in given]), alone
 
 
 def _told(history: History) -> list[str]:

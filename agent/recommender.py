@@ -49,7 +49,7 @@ from .owner import Owner
 from .ownership import Change, apply_edits, compare, forgotten_events, pinned_events, silenced, without
 from .priors import Priors
 from .profile import build_profile
-from .ranking import Query, Ranker, load_weights
+from .ranking import Query, Ranker, weights_in_force
 from .run import Run
 from .selection import select
 from .settings import Settings, load_settings, newest
@@ -105,8 +105,8 @@ class Recommender:
         self.model = model
         self.settings = settings
         self.prompts = Prompts(settings.prompts)
-        self._weights = load_weights(settings.signal_weights)
-        self._priors = priors
+        self.weights, self.weights_file = weights_in_force(settings)
+        self.priors = priors
         self._counts = Counts(memory, catalogue, settings.home)
         self._database = database
         self._owner = Owner(memory, model, settings.home)
@@ -228,7 +228,7 @@ class Recommender:
             found = channels.find(request, max(self.settings.n_candidates, n), at_least=2 * n)
         if not len(history) and not request:
             ledger.note(_popular(engagement))
-        ranker = Ranker(self.catalogue, engagement, self._weights, self._priors)
+        ranker = Ranker(self.catalogue, engagement, self.weights, self.priors)
         asked = Asked(n, where, tuple(query.history.items), new)
         run = self._finish(ranker, found, query, asked, ledger)
         if what_if:
@@ -268,7 +268,7 @@ class Recommender:
             read = self._read(events, catalogue)
             query = self._query(asker.user, read, asker.request, ledger)
             found = everything(catalogue, catalogue.ids())
-            ranker = Ranker(catalogue, Engagement.empty(), self._weights, self._priors)
+            ranker = Ranker(catalogue, Engagement.empty(), self.weights, self.priors)
             return self._finish(ranker, found, query, Asked(n), ledger)
 
     def event_titles(self, user: str) -> dict[str, str]:
@@ -446,7 +446,7 @@ class Recommender:
             candidates=tuple(ranked),
             history=history.shown(),
             where=dict(asked.where or {}),
-            weights=dict(self._weights.weights),
+            weights=dict(self.weights.weights),
             calls=tuple(ledger.calls),
             seconds=ledger.seconds,
             fingerprints=self._fingerprints(catalogue, profile.language),
@@ -460,7 +460,12 @@ class Recommender:
             "prompts": self.prompts.fingerprint(language),
             "embedder": f"{catalogue.embedder.name} ({catalogue.embedder.fingerprint[:12]})",
             "catalogue": catalogue.fingerprint,
+            "signal_weights": self._weights_version(),
         }
+
+    def _weights_version(self) -> str:
+        name = self.weights_file.name if self.weights_file else "tanqu"
+        return f"{name} ({self.weights.fingerprint})"
 
 
 def _popular(engagement: Engagement) -> str:

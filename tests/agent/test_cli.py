@@ -349,6 +349,41 @@ def test_the_doctor_says_what_is_in_force(tanqu: Tanqu, home: Path) -> None:
     assert not home.exists()
 
 
+def test_weights_are_fitted_kept_and_taken_back(tanqu: Tanqu, tmp_path: Path, home: Path) -> None:
+    items = [{"id": f"{topic}{at}", "title": f"{topic} {at}"} for topic in "abcdef" for at in range(8)]
+    rows = [
+        {"user": f"u{user}", "item": f"{'abcdef'[user % 6]}{(user + at) % 8}", "action": "purchase"}
+        | {"time": f"2026-01-0{at + 1}T00:00:00Z"}
+        for user in range(30)
+        for at in range(5)
+    ]
+    tanqu("index", write(tmp_path / "items.jsonl", items))
+    few = tanqu("ingest", write(tmp_path / "few.jsonl", rows[:50])), tanqu("tune")
+    assert few[1].code == 1 and "10 users can be measured and tuning needs 20" in few[1].err
+    tanqu("ingest", write(tmp_path / "all.jsonl", rows))
+    bad = write(home / "ranking.toml", [])  # weights of zero: any taste is a gain
+    bad.write_text("[weights]\nhistory = 0\nlexical = 0\n")
+    dry = tanqu("tune", "--dry-run", "--json")
+    assert dry.json["low"] > 0 and "nothing was written" in dry.err
+    assert bad.read_text().startswith("[weights]")
+    done = tanqu("tune")
+    assert "N@10 on users the weights were not fitted to" in done.out and str(bad) in done.err
+    assert "30 users, 120 events" in tanqu("doctor", "--json").json["signal_weights"]["provenance"]
+    kept = bad.read_text()
+    again = tanqu("tune", "--json")
+    assert not again.json["low"] > 0 and "stay as they are" in again.err and bad.read_text() == kept
+    assert "own weights hold again" in tanqu("tune", "--reset").err and not bad.exists()
+    assert "in force already" in tanqu("tune", "--reset").err
+
+
+def test_weights_that_would_not_hold_are_not_fitted(tanqu: Tanqu, home: Path, tmp_path: Path) -> None:
+    tanqu("index", write(tmp_path / "items.jsonl", [{"id": "a", "title": "b"}]))
+    (home / "mine.toml").write_text("alpha = 0.1\n")
+    (home / "settings.toml").write_text('signal_weights = "mine.toml"\n')
+    done = tanqu("tune")
+    assert done.code == 1 and "mine.toml" in done.err and "--dry-run" in done.err
+
+
 @pytest.mark.usefixtures("shop")
 def test_a_chat_reads_lines_from_a_pipe(
     tanqu: Tanqu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -91,7 +91,7 @@ def check(run: Run, sample: Sample, user: str, n: int = 5) -> None:
         assert pick.interest in keywords
         assert pick.explanation.text and set(pick.explanation.evidence) <= own
     assert {one.id for one in run.history} == own
-    assert set(run.fingerprints) == {"model", "prompts", "embedder", "catalogue"}
+    assert set(run.fingerprints) == {"model", "prompts", "embedder", "catalogue", "signal_weights"}
 
 
 def timeless(run: Run) -> dict[str, object]:
