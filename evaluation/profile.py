@@ -219,15 +219,16 @@ def _hits(interests: Vectors, candidates: Vectors, target: int) -> list[bool]:
 def separation(vectors: Vectors, groups: Sequence[Sequence[int]]) -> float | None:
     """Mean similarity of an event to the others of its group, minus that to those of other groups.
 
-    From -2 to 2. None where no event has both: one group only, or nothing but groups of one.
+    From -2 to 2. An event in several groups is among the others too, so groups of the same events are not
+    separated: 0. None where no event has both: one group only, or nothing but groups of one.
     """
     values = []
     for group in groups:
-        others = [place for other in groups if other is not group for place in other if place not in group]
+        others = [place for other in groups if other is not group for place in other]
         for place in group:
-            own = [one for one in group if one != place]
-            if own and others:
-                near, far = vectors[own] @ vectors[place], vectors[others] @ vectors[place]
+            own, rest = ([one for one in some if one != place] for some in (group, others))
+            if own and rest:
+                near, far = vectors[own] @ vectors[place], vectors[rest] @ vectors[place]
                 values.append(float(near.mean() - far.mean()))
     return fmean(values) if values else None
 

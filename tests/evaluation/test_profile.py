@@ -110,6 +110,7 @@ def test_separation_leaves_the_event_itself_out() -> None:
     vectors[1], vectors[3] = vectors[0], vectors[2]
     assert separation(vectors, [[0, 1], [2, 3]]) == 1.0
     assert separation(vectors, [[0, 2], [1, 3]]) == pytest.approx(-0.5)
+    assert separation(vectors, [[0, 1], [0, 1]]) == 0.0  # the same events twice are not told apart
     assert separation(vectors, [[0], [1]]) is None and separation(vectors, [[0, 1]]) is None
 
 
