@@ -24,6 +24,7 @@ from ..models.records import Item
 Scalar = str | int | float | bool
 Mask = NDArray[np.bool_]
 
+_OWN = frozenset({"id", "kind", "tags"})  # an attribute of such a name is not seen
 _MASKS = 8
 """Filters whose items are remembered: all channels of a request ask for the same ones."""
 
@@ -264,14 +265,22 @@ class Columns:
             self._rows.append(row)
             self._alive.append(1)
             self._places[item.id] = place
-            fields = (
-                "kind",
-                "tags",
-                *(name for name in item.attributes if name not in ("id", "kind", "tags")),
-            )
-            for field in fields:
-                for value, member in _values(item, field):
-                    self._columns.setdefault(field, _Column()).add(place, value, member)
+            self._add("kind", place, item.kind)
+            self._add("tags", place, item.tags)
+            for name, value in item.attributes.items():
+                if name not in _OWN:
+                    self._add(name, place, value)
+
+    def _add(self, field: str, place: int, value: object) -> None:
+        """Note the value or values of a field; every item passes here, so nothing is made that is not kept."""
+        column = self._columns.get(field)
+        if column is None:
+            column = self._columns[field] = _Column()
+        if isinstance(value, tuple | list):
+            for one in value:
+                column.add(place, one, True)
+        elif value is not None:
+            column.add(place, cast(Scalar, value), False)
 
     def drop(self, id_: str) -> None:
         """Forget an item; an unknown id is none."""
