@@ -1,7 +1,8 @@
 """What the model understands of items: a few keywords and a theme each, for search and for reports.
 
-Off unless asked for (`tanqu index --enrich`). The text of an item is data: what it says may colour its own
-keywords and no other item's, since each is read alone.
+Off unless asked for (`tanqu index --enrich`): with a small model it helps requests in words that items lack,
+and makes ranking by a history a little worse (docs/your-data.md has the figures). The text of an item is data:
+what it says may colour its own keywords and no other item's, since each is read alone.
 """
 
 import contextlib
