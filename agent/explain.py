@@ -194,7 +194,7 @@ class Explainer:
         for pick, row in zip(picks, similarity.tolist(), strict=True):
             bridge = pick.candidate.new_for_you
             if bridge:
-                found.append(self._across(pick.candidate.item, bridge, row, profile, history))
+                found.append(self._across(pick, bridge, row, profile, history))
                 continue
             chosen = [Thing.of([history.entries[at] for at in things[one]]) for one in _strongest(row)]
             interest = _interest_of(chosen, profile) or pick.candidate.interest or ""
@@ -204,7 +204,7 @@ class Explainer:
         return found
 
     def _across(
-        self, item: Item, bridge: Bridge, similarity: Sequence[float], profile: Profile, history: History
+        self, pick: Ranked, bridge: Bridge, similarity: Sequence[float], profile: Profile, history: History
     ) -> Basis:
         """The facts of a pick that is new: nothing matches it, so the bridge's own events are told.
 
@@ -217,7 +217,10 @@ class Explainer:
         ]
         nearest = sorted(own, key=lambda at: (-similarity[at], -at))[:MAX_CITED]
         chosen = tuple(Thing.of([history.entries[one] for one in things[at]]) for at in nearest)
-        return Basis(item, bridge.interest, chosen, profile.language, bridge=bridge)
+        company = self._others.of(pick, chosen) if self._others else None
+        return Basis(
+            pick.candidate.item, bridge.interest, chosen, profile.language, bridge=bridge, company=company
+        )
 
     def _by_model(
         self,

@@ -15,7 +15,6 @@ from ..models.embedder import Vectors
 from ..models.errors import InputError, ModelError
 from ..models.records import Bridge, Candidate, Item, Ranked
 from ..prompts import Prompts, clean
-from ..vectorstore.filters import compile_where
 from .ledger import Ledger
 from .memory import Memory
 from .names import NOBODY, TopicNames
@@ -29,6 +28,7 @@ _NEAR = 0.05  # below it, which interest is nearest is a matter of chance: sewin
 _SAME = 0.5  # a topic this near to an interest is that interest, whatever of it was used
 _FEW = 6  # topics that the model chooses among
 _ITEMS = 50  # items of each that are ranked
+_TYPICAL = 0.8  # how near to its middle what is typical of a topic is, to the mean of its items
 _TOPIC_WEIGHT = 1.0
 _OF_OTHERS = ("engagement", "co_engagement", "popularity", "recency", "negative", "request")
 
@@ -122,16 +122,13 @@ class Explorer:
         used: Collection[str],
         where: Mapping[str, object] | None,
     ) -> tuple[Item, ...]:
-        """Items of a topic that pass: those that were grouped, and those that are nearest to it."""
+        """Items that pass and are typical of a topic: what lies at its edge may be taken for another's."""
         found = self._catalogue.search(topics.vectors[place], _ITEMS, exclude=used, where=where)
         ids = [item for item, _ in found]
         near = topics.of(self._catalogue.vectors(ids))
-        own = [item for item, of in zip(ids, near.tolist(), strict=True) if of == place]
-        grouped = [one for one in topics.members[place][:_ITEMS] if one not in used]
-        passes = compile_where(where)
-        return tuple(
-            item for item in self._catalogue.get(list(dict.fromkeys([*own, *grouped]))) if passes(item)
-        )
+        least = _TYPICAL * topics.closeness[place]
+        own = [item for (item, score), of in zip(found, near, strict=True) if of == place and score >= least]
+        return tuple(self._catalogue.get(own))
 
     def _bridges(
         self, topics: Topics, fields: Sequence[_Field], query: Query, ledger: Ledger

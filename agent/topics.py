@@ -4,6 +4,7 @@ The grouping is kept with the fingerprint of the catalogue it was made from, and
 changed. Names are kept by what the model was shown, so a topic whose items stay the same keeps its name.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,7 +15,7 @@ from pydantic import Field, ValidationError
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from ..models.embedder import Vectors
-from ..models.records import Event, Id, Record
+from ..models.records import Event, Id, Item, Record
 from ..vectorstore.catalogue import Catalogue
 from .history import History, line_of, read_history
 from .memory import Memory
@@ -39,10 +40,16 @@ class _Grouping(Record):
 
 @dataclass(frozen=True)
 class Topics:
-    """The topics of a catalogue, largest first: their items, and one unit vector each."""
+    """The topics of a catalogue, largest first: their items, and one unit vector each.
+
+    `closeness` is the mean similarity of its items to each vector, `tags` are those that half of them carry
+    and that tell them from others.
+    """
 
     members: tuple[tuple[str, ...], ...]
     vectors: Vectors
+    closeness: tuple[float, ...]
+    tags: tuple[frozenset[str], ...]
 
     def __len__(self) -> int:
         """How many topics."""
@@ -56,10 +63,14 @@ class Topics:
         return np.where(similarity.max(axis=1) >= _OF, similarity.argmax(axis=1), -1).astype(np.int64)
 
     def touched(self, history: History) -> set[int]:
-        """The places of the topics that anything in a history is of, whatever was done with it."""
+        """The places of the topics that anything in a history is of, whatever was done with it.
+
+        By meaning, by the grouping, or by a tag: one horror film among the science fiction has touched horror.
+        """
         found = {int(place) for place in self.of(history.vectors) if place >= 0}
-        consumed = history.consumed
-        return found | {place for place, ids in enumerate(self.members) if consumed & set(ids)}
+        consumed, tags = history.consumed, {tag for item in history.items for tag in item.tags}
+        places = enumerate(zip(self.members, self.tags, strict=True))
+        return found | {place for place, (ids, own) in places if consumed & set(ids) or tags & own}
 
 
 def topics_of(catalogue: Catalogue, memory: Memory) -> Topics:
@@ -69,7 +80,7 @@ def topics_of(catalogue: Catalogue, memory: Memory) -> Topics:
     if kept is None or kept.catalogue != fingerprint:
         kept = _Grouping(catalogue=fingerprint, topics=tuple(map(tuple, _grouped(catalogue))))
         memory.set_meta(_KEPT_AS, kept.model_dump_json())
-    return Topics(kept.topics, _centres(catalogue, kept.topics))
+    return _with_vectors(catalogue, kept.topics)
 
 
 def _kept(text: str | None) -> _Grouping | None:
@@ -107,9 +118,24 @@ def _typical_first(ids: Sequence[str], vectors: Vectors, places: NDArray[np.intp
     return [ids[place] for place in places[np.argsort(-near, kind="stable")]]
 
 
-def _centres(catalogue: Catalogue, members: Sequence[Sequence[str]]) -> Vectors:
-    rows = [_unit(catalogue.vectors(list(ids)).mean(axis=0)) for ids in members]
-    return np.stack(rows) if rows else np.zeros((0, catalogue.embedder.dimensions), np.float32)
+def _with_vectors(catalogue: Catalogue, members: tuple[tuple[str, ...], ...]) -> Topics:
+    rows = [catalogue.vectors(ids) for ids in members]
+    centres = [_unit(row.mean(axis=0)) for row in rows]
+    closeness = tuple(float((row @ centre).mean()) for row, centre in zip(rows, centres, strict=True))
+    tags = _common_tags([catalogue.get(ids) for ids in members])
+    width = catalogue.embedder.dimensions
+    vectors = np.stack(centres) if centres else np.zeros((0, width), np.float32)
+    return Topics(members, vectors, closeness, tags)
+
+
+def _common_tags(topics: Sequence[Sequence[Item]]) -> tuple[frozenset[str], ...]:
+    """The tags that half of each topic's items carry, but for those that half of all carry: they tell nothing."""
+    counted = [Counter(tag for item in items for tag in set(item.tags)) for items in topics]
+    whole, size = sum(counted, Counter[str]()), sum(map(len, topics))
+    return tuple(
+        frozenset(tag for tag, times in own.items() if 2 * times >= len(items) and 2 * whole[tag] < size)
+        for own, items in zip(counted, topics, strict=True)
+    )
 
 
 def _unit(vector: Vectors) -> Vectors:

@@ -20,7 +20,11 @@ ITEMS = [
     for subject in SUBJECTS
     for at in range(4)
 ]
-STRAYS = [Item(id="stray", title="Kettle"), Item(id="lamp", title="Bedside lamp", tags=("light",))]
+STRAYS = [
+    Item(id="stray", title="Kettle"),
+    Item(id="lamp", title="Bedside lamp", tags=("light",)),
+    Item(id="mat", title="Picnic mat for two with pockets", tags=("meadow", "blanket", "cloth", "chess")),
+]
 
 
 @dataclass
@@ -58,7 +62,7 @@ def test_items_about_the_same_thing_are_one_topic_and_strays_are_of_none(home: H
     places = topics.of(home.catalogue.vectors([item.id for item in (*ITEMS, *STRAYS)])).tolist()
     for item, place in zip(ITEMS, places, strict=False):
         assert item.id in topics.members[place]
-    assert places[len(ITEMS) :] == [-1, -1]
+    assert places[len(ITEMS) :] == [-1, -1, -1]
 
 
 def test_the_same_catalogue_has_the_same_topics(home: Home) -> None:
@@ -95,13 +99,20 @@ def test_a_catalogue_too_small_for_topics_has_none(home: Home, count: int) -> No
         Event(id="e", user="u", item="chess1", action="view"),
         Event(id="e", user="u", item="chess1", action="dislike"),
         Event(id="e", user="u", query="chess endgame", action="search"),
+        Event(id="e", user="u", item="mat", action="view"),
     ],
-    ids=["an item seen", "an item disliked", "words searched for"],
+    ids=["an item seen", "an item disliked", "words searched for", "another thing with its tag"],
 )
 def test_whatever_was_done_with_a_topic_has_touched_it(home: Home, event: Event) -> None:
     topics = home.topics
     [place] = topics.touched(home.history(event))
     assert subjects(topics)[place] == {"chess"}
+
+
+def test_a_tag_that_everything_carries_tells_no_topic_from_another(home: Home) -> None:
+    home.catalogue.upsert([item.model_copy(update={"tags": (*item.tags, "sale")}) for item in ITEMS])
+    topics = home.topics
+    assert len(topics) == 4 and all(len(tags) == 2 and "sale" not in tags for tags in topics.tags)
 
 
 def test_a_topic_is_shown_by_its_most_typical_items(home: Home) -> None:
