@@ -19,6 +19,17 @@ _SMALLEST_BARE = 10  # "at least one", "一起": smaller numbers without a unit 
 _YEARS = range(1880, 2101)
 _FLIPPED: dict[Operator, Operator] = {"$lte": "$gt", "$lt": "$gte", "$gte": "$lt", "$gt": "$lte"}
 _ROUND = ("百", "千", "万")
+_TURNED_DOWN_BEFORE = re.compile(
+    r"(?<![a-z])(?:不要|不想要|不想看|别(?:给我)?(?:推荐|推|看|来)?|去掉|过滤掉|排除|剔除"
+    r"|no|not|nothing|don't want|don't show(?: me)?|hide|skip|drop|exclude|remove|(?:leave|filter) out|avoid)\s*"
+    r"(?:any(?:thing|one)?|whatever|everything|every|all|items?|ones?|those|things?|任何|所有|那些)?\s*"
+    r"(?:(?:that|which) )?(?:costs?|costing|is|are|was|were|runs?)?\s*$"
+)
+_TURNED_DOWN_AFTER = re.compile(
+    r"的?(?:那些|东西|商品|片子|电影|书|人|文章)?(?:我|就|都|一律|统统|通通)*"
+    r"(?:不要(?!紧)|别(?:给我|推荐|推|看|来)|不看|不买|不考虑|免了|算了|除外|去掉|剔|过滤|排除|pass)"
+    r"|\s?(?:ones?|items?|things?|films?|books?)?\s?(?:is|are) (?:out|no good)(?![a-z])"
+)
 _DURATIONS = (
     (r"an? hour and a half|one and a half hours?|一个半(?:小时|钟头)", 90.0),
     (r"half an hour|a half[- ]hour|半个?(?:小时|钟头)", 30.0),
@@ -171,11 +182,11 @@ def _limited(text: str, one: Quantity, vocabulary: Vocabulary) -> Quantity | Non
     if placed is None:
         return None
     if operator is not None and operator != "$eq":
-        flipped = re.search(
-            r"(?<![a-z])(?:不要|不想要|别|no|not|nothing|don't want)\s*(?:anything|任何)?\s*$", text[:start]
-        )
-        if flipped:
-            return replace(placed, start=flipped.start(), bounds=((_FLIPPED[operator], one.value),))
+        flipped = _TURNED_DOWN_BEFORE.search(text[: placed.start])
+        after = _TURNED_DOWN_AFTER.match(text, placed.end)
+        if flipped or after:
+            start, end = flipped.start() if flipped else placed.start, after.end() if after else placed.end
+            return replace(placed, start=start, end=end, bounds=((_FLIPPED[operator], one.value),))
         return replace(placed, bounds=((operator, one.value),))
     if placed.role == "year":
         return replace(placed, bounds=(("$eq", one.value),))

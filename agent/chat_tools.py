@@ -112,8 +112,9 @@ class Toolbox:
         taken_back = self._undo().text if getattr(call, "instead", False) else ""
         outcome = self._work(call)
         state = outcome.state.model_copy(update={"last": call})
-        text = " ".join(part for part in (taken_back, outcome.text) if part)
-        self.last = outcome.model_copy(update={"state": state, "text": text})
+        # A corrected list stands for itself; what was remembered wrongly is said to be gone.
+        text = f"{taken_back} {outcome.text}" if isinstance(call, calls.Feedback) else outcome.text
+        self.last = outcome.model_copy(update={"state": state, "text": text.strip()})
         self.state = state
         return self.last
 
@@ -297,12 +298,7 @@ class Toolbox:
         lines = []
         for item in self.recommender.catalogue.get(state.shown):
             _, pick = self._pick(item)
-            known = (
-                {"reason": pick.explanation.text, "interest": pick.interest, "score": pick.score}
-                if pick
-                else {}
-            )
-            lines.append(Shown.model_validate({"item": item} | ({} if state.by_search else known)))
+            lines.append(_line_of(pick) if pick and not state.by_search else Shown(item=item))
         self.state = state
         text = self.words.say("undone_list") + self._under(state)
         return Outcome(text=text, state=state, shown=tuple(lines))
@@ -356,16 +352,7 @@ class Toolbox:
             self.user, n=n, request=self._request(state), where=self._where(state)
         )
         self.run = run
-        return [
-            Shown(
-                item=one.item,
-                reason=one.explanation.text,
-                interest=one.interest,
-                score=one.score,
-                new_for_you=one.new_for_you,
-            )
-            for one in run.recommendations
-        ]
+        return [_line_of(one) for one in run.recommendations]
 
     def _request(self, state: ChatState) -> str:
         """What to recommend for, in words: what the liked items are about, and the wishes."""
@@ -432,6 +419,16 @@ class Toolbox:
 
     def _last_run(self) -> Run | None:
         return self.run or self.recommender.memory.last_run(self.user)
+
+
+def _line_of(pick: Recommendation) -> Shown:
+    return Shown(
+        item=pick.item,
+        reason=pick.explanation.text,
+        interest=pick.interest,
+        score=pick.score,
+        new_for_you=pick.new_for_you,
+    )
 
 
 __all__ = ["SIMILAR", "Toolbox"]

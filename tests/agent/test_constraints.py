@@ -191,6 +191,25 @@ def test_a_number_says_more_than_too_expensive() -> None:
     assert [(rule.operator, rule.value) for rule in found.rules] == [("$lte", 150)]
 
 
+@pytest.mark.parametrize(
+    ("text", "operator", "value"),
+    [
+        ("超过一百二的别给我看", "$lte", 120),
+        ("别给我推超过两百的", "$lte", 200),
+        ("一百以上的就算了", "$lt", 100),
+        ("一百以下的不要", "$gt", 100),
+        ("hide whatever costs over 120", "$lte", 120),
+        ("I don't want anything that costs more than $40", "$lte", 40),
+        ("anything above 100 is out", "$lte", 100),
+        ("no more than $40", "$lte", 40),
+        ("over $50", "$gt", 50),
+    ],
+)
+def test_a_limit_that_is_turned_down_is_its_opposite(text: str, operator: str, value: float) -> None:
+    found = understand(text, VOCABULARIES["shop", "en" if text.isascii() else "zh"])
+    assert [(rule.operator, rule.value) for rule in found.rules] == [(operator, value)]
+
+
 @pytest.mark.parametrize("text", ["粉丝上万的", "粉丝过万", "一万粉以上", "ten thousand followers at least"])
 def test_followers_are_counted_as_people_say_it(text: str) -> None:
     found = understand(text, VOCABULARIES["social", "en" if text.isascii() else "zh"])
