@@ -169,7 +169,7 @@ class Explainer:
             found = self.bases(picks, profile, history, request)
             texts: list[str | None] = [None] * len(found)
             if ledger.model is None:
-                ledger.note("no model: the reasons are written by a template")
+                ledger.tell("no_model_reasons")
             else:
                 self._by_model(found, texts, profile, scenario, ledger)
         return [
@@ -242,14 +242,17 @@ class Explainer:
             try:
                 written = ledger.generate("explanations", prompts, constraint=constraint, limits=limits)
             except ModelError as error:
-                ledger.note(f"the model did not write the reasons ({error}): a template did")
+                ledger.tell("no_reasons", error=error)
                 return
             for at, ending in zip(left, written, strict=True):
                 texts[at], refused[at] = checked(ending.text, bases[at])
         for at, problem in refused.items():
             if texts[at] is None:
                 title = clean(bases[at].item.title, 60)
-                ledger.note(f"a template wrote the reason for {title}: the model's had {problem or 'no end'}")
+                if problem is None:
+                    ledger.tell("template_reason_endless", title=title)
+                else:
+                    ledger.tell("template_reason", title=title, kind=problem.kind, what=problem.what)
 
     def _prompt(self, basis: Basis, profile: Profile, scenario: Scenario) -> Prompt:
         return self._prompts.render(

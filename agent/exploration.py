@@ -86,10 +86,7 @@ class Explorer:
             bridges = self._bridges(topics, fields[:_FEW], query, ledger)
             picks = self._best(n, topics, bridges, query, used)
         if len(picks) < n:
-            ledger.note(
-                f"{n} new things were asked for and {len(picks)} found: no other topic that was not touched "
-                "is near enough to an interest and has items that pass"
-            )
+            ledger.tell("few_new", n=n, found=len(picks))
         return picks
 
     def _fields(self, topics: Topics, query: Query, where: Mapping[str, object] | None) -> Iterator[_Field]:
@@ -163,7 +160,7 @@ class Explorer:
         try:
             given, prior = (ledger.score("exploration", prompt, texts) for prompt in (told, alone))
         except ModelError as error:
-            ledger.note(f"the model did not choose among new topics ({error}): the nearest were taken")
+            ledger.tell("nearest_topics", error=error)
             return places
         alpha = self._ranker.weights.alpha
         values = [one.mean - alpha * other.mean for one, other in zip(given, prior, strict=True)]

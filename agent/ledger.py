@@ -16,24 +16,30 @@ from ..models.llm import (
     Usage,
     fitted,
 )
-from ..models.records import Call
+from ..models.records import Call, Language
+from .notes import worded
 
 
 class Ledger:
     """Wraps the model (or none) for one run and writes down what it does."""
 
     def __init__(self, model: LanguageModel | None) -> None:
-        """Open an empty ledger."""
+        """Open an empty ledger; `language` is that of its notes."""
         self.model = model
         self.calls: list[Call] = []
         self.seconds: dict[str, float] = {}
         self.notes: list[str] = []
+        self.language: Language = "en"
         self._scored: dict[tuple[Prompt, str], Scored] = {}
 
     def note(self, text: str) -> None:
         """Write down a fallback or a loss, once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def tell(self, key: str, **values: object) -> None:
+        """Write down a note of `notes.toml`, in the language of the ledger."""
+        self.note(worded(self.language, key, **values))
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -77,7 +83,7 @@ class Ledger:
     def within(self, stage: str) -> Iterator["Ledger"]:
         """A ledger for what a stage does by other stages; their calls and notes are entered as its own."""
         inner = Ledger(self.model)
-        inner._scored = self._scored
+        inner._scored, inner.language = self._scored, self.language
         yield inner
         self.calls += [call.model_copy(update={"stage": stage}) for call in inner.calls]
         for note in inner.notes:
@@ -93,9 +99,7 @@ class Ledger:
         """
         prompt, cut = fitted(self._needed(), render, lines, room)
         if cut:
-            self.note(
-                f"{stage}: the first {cut} of {len(lines)} lines of the prompt did not fit the model's context"
-            )
+            self.tell("cut_prompt", stage=stage, cut=cut, all=len(lines))
         return prompt
 
     def _needed(self) -> LanguageModel:

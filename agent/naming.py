@@ -79,7 +79,7 @@ def name_groups(
     try:
         asked = [_question(lines, language, ledger, prompts, values) for lines in shown]
     except PromptTooLongError as error:
-        ledger.note(f"the model did not name the interests: {error}")
+        ledger.tell("not_named", error=error)
         return _distinct(history, groups, by_words)
     keys = [key_of(ledger.model.fingerprint, prompt.text) for prompt in asked]
     written = dict(names.known(user, keys)) if names else {}
@@ -95,7 +95,7 @@ def name_groups(
             written |= _written(missing, language, limits, ledger, stage)
         except ModelError as error:
             if limits is _GREEDY:
-                ledger.note(f"the model did not name the interests: {error}")
+                ledger.tell("not_named", error=error)
             break
     if names and len(written) > known:
         good = {key: written[key] for place, key in enumerate(keys) if named(place)}

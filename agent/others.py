@@ -67,7 +67,7 @@ class Counts:
             try:
                 found = Engagement.load(self._path)
             except CatalogueError:
-                ledger.note(f"{self._path} was damaged and has been built again")
+                ledger.tell("damaged", path=self._path)
             else:
                 self._held = kept, found
                 return found
@@ -83,9 +83,7 @@ class Counts:
             try:
                 built.save(self._path)
             except OSError as error:
-                ledger.note(
-                    f"{self._path} cannot be written ({error.strerror}): it will be built again each time"
-                )
+                ledger.tell("unwritable", path=self._path, error=error.strerror)
             else:
                 self._memory.set_meta(_VERSION, str(now))
         return built

@@ -73,8 +73,7 @@ def _is_nameless(profile: Profile) -> bool:
 def _note_plain_names(interests: Sequence[Interest], ledger: Ledger) -> None:
     plain = [one.keyword for one in interests if one.named_by == "template"]
     if plain:
-        why = "no model: " if ledger.model is None else ""
-        ledger.note(f"{why}interests named by their commonest words: {', '.join(plain)}")
+        ledger.tell("plain_names" if ledger.model else "plain_names_no_model", names=plain)
 
 
 def _interests(history: History, groups: Sequence[Group], names: Sequence[Named]) -> tuple[Interest, ...]:

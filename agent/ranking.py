@@ -267,7 +267,7 @@ class Ranker:
                 items = [candidates[place].item for place in chosen]
                 given, alone = self.likelihoods(items, query, ledger, prompts)
             except ModelError as error:
-                ledger.note(f"the model did not take part in the ranking: {error}")
+                ledger.tell("not_ranked", error=error)
                 return None
         values = given - self.weights.alpha * alone
         parts = weight * standardised(values)

@@ -227,7 +227,7 @@ class Recommender:
             channels = Channels(self.catalogue, engagement, query.history, query.profile, where)
             found = channels.find(request, max(self.settings.n_candidates, n), at_least=2 * n)
         if not len(history) and not request:
-            ledger.note(_popular(engagement))
+            ledger.tell("popular" if engagement.known else "no_order")
         ranker = Ranker(self.catalogue, engagement, self.weights, self.priors)
         asked = Asked(n, where, tuple(query.history.items), new)
         run = self._finish(ranker, found, query, asked, ledger)
@@ -381,10 +381,10 @@ class Recommender:
         self, user: str, history: History, request: str, ledger: Ledger, known: Known | None = None
     ) -> Profile:
         """The profile of a history; that of a user who is known, with the changes they made."""
+        ledger.language = language = self._language(history, request)
         unknown = sum(1 for entry in history.entries if entry.weight and not entry.content)
         if unknown:
-            ledger.note(f"{unknown} events are about items that the catalogue does not have")
-        language = self._language(history, request)
+            ledger.tell("unknown_items", n=unknown)
         if known is None:
             return build_profile(user, history, language, ledger, self.prompts)
         found = build_profile(
@@ -425,10 +425,7 @@ class Recommender:
         taken = (*asked.used, *(one.candidate.item for one in new))
         picks = [*select(ranked, profile, taken, asked.n - len(new)), *new]
         if len(picks) < asked.n:
-            ledger.note(
-                f"{asked.n} items were asked for and {len(picks)} passed: the others are seen, filtered, "
-                "or the same as one of these"
-            )
+            ledger.tell("too_few", n=asked.n, found=len(picks))
         others = Others(self.memory, profile.user) if catalogue is self.catalogue else None
         explainer = Explainer(catalogue, self.prompts, others)
         reasons = explainer.explain(picks, profile, history, self.settings.scenario, ledger)
@@ -466,12 +463,6 @@ class Recommender:
     def _weights_version(self) -> str:
         name = self.weights_file.name if self.weights_file else "tanqu"
         return f"{name} ({self.weights.fingerprint})"
-
-
-def _popular(engagement: Engagement) -> str:
-    if engagement.known:
-        return "no events and no request: these are the most popular items"
-    return "no events, no request, and too few users to say what is popular: the order means nothing"
 
 
 def _picked(place: int, pick: Ranked, why: Explanation, understood: Enrichment | None) -> Recommendation:
