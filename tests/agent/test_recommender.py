@@ -374,7 +374,7 @@ def test_where_nothing_is_popular_any_items_come_and_a_note_says_so(tmp_path: Pa
         recommender.recommend("u", request="壶")
         run = recommender.recommend("u")
     assert len(run.recommendations) == 5 and run.profile.language == "zh"
-    assert any("order means nothing" in note for note in run.notes)
+    assert any("先后没有意义" in note for note in run.notes)
 
 
 @pytest.mark.parametrize("user", ["", "a\tb", "\x00", "\udcff", "x" * 201])
