@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from playwright.sync_api import Page as Tab
 
 from tanqu.agent.report import load_run, write_index, write_report
-from tanqu.models.records import Run
+from tanqu.models.records import Bridge, Run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LANGUAGES = ("en", "zh")
@@ -43,14 +43,22 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with pages in each language: of a usual run, of one with hostile texts, and an index."""
+    """A folder with pages in each language: a usual run, one with a new pick, one with hostile texts, an index."""
     folder = tmp_path_factory.mktemp("reports")
     for language in LANGUAGES:
         run = load_run(Path(__file__).with_name(f"run_{language}.json"))
         write_report(run, folder / f"{language}.html")
         write_report(hostile(run), folder / f"{language}-hostile.html")
+        write_report(with_new(run, "天文摄影"), folder / f"{language}-new.html")
         write_index([run, hostile(run)], folder / f"index-{language}", run.profile.language)
     return folder
+
+
+def with_new(run: Run, topic: str) -> Run:
+    """The run whose last pick is new for the user."""
+    bridge = Bridge(interest=run.profile.interests[0].keyword, topic=topic)
+    last = run.recommendations[-1].model_copy(update={"new_for_you": bridge, "interest": None})
+    return run.model_copy(update={"recommendations": (*run.recommendations[:-1], last)})
 
 
 def hostile(run: Run) -> Run:
@@ -88,7 +96,7 @@ def hostile(run: Run) -> Run:
         "fingerprints": dict.fromkeys(run.fingerprints, texts[0]),
         "history": tuple(event.model_copy(update={"text": texts[0]}) for event in run.history),
     }
-    return run.model_copy(update=changed)
+    return with_new(run.model_copy(update=changed), texts[0])
 
 
 @dataclass
@@ -126,7 +134,9 @@ def context_of(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["en", "zh", "en-hostile", "zh-hostile", "index-en/index", "index-zh/index"])
+@pytest.mark.parametrize(
+    "name", ["en", "zh", "en-new", "zh-new", "en-hostile", "zh-hostile", "index-en/index", "index-zh/index"]
+)
 def test_a_page_is_quiet_closed_and_no_wider_than_the_window(
     browser: Browser, reports: Path, name: str, width: int
 ) -> None:
@@ -157,7 +167,7 @@ def test_a_page_prints_whole_on_a4(browser: Browser, reports: Path, name: str) -
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", ["en", "zh", "index-en/index"])
+@pytest.mark.parametrize("name", ["en", "zh", "en-new", "index-en/index"])
 def test_axe_finds_nothing(browser: Browser, reports: Path, name: str, scheme: Scheme) -> None:
     with context_of(browser, 390 if scheme == "dark" else 1280, color_scheme=scheme) as context:
         page = visit(context, reports / f"{name}.html")
