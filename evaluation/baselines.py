@@ -27,6 +27,7 @@ Values = NDArray[np.float64]
 _WORDS_FROM = 10
 _BEST = 3
 _TOLD = 20
+_TOO_MANY = "the baseline 'listing' cannot rank a whole catalogue: leave it out, or leave --full out"
 _NUMBER = re.compile(r"\d+")
 
 
@@ -179,8 +180,7 @@ class Listing:
     def rank(self, question: Question, k: int) -> list[str]:
         """See `System`; raises InputError for the whole catalogue, which no prompt can hold."""
         if question.candidates is None:
-            msg = "the baseline 'listing' cannot rank a whole catalogue: leave it out, or leave --full out"
-            raise InputError(msg)
+            raise InputError(_TOO_MANY)
         shown = [clean(self._data.titles[item], 120) for item in question.candidates]
         liked = [self._data.titles.get(item, "") for item in question.history[-_TOLD:]]
         prompt = self._prompts.render(
@@ -209,24 +209,31 @@ BASELINES = (*SCORES, Listing.name)
 def baselines(
     names: Sequence[str], data: Data, model: LanguageModel | None, prompts: Prompts
 ) -> list[System]:
-    """The systems of these names, in order.
-
-    Raises:
-        InputError: a name is unknown, or `listing` has no model.
-    """
+    """The systems of these names, in order; raises InputError as `check_names` does."""
+    check_names(names, with_model=model is not None)
     found: list[System] = []
     for name in dict.fromkeys(names):
-        if name in SCORES:
-            found.append(Scored(name, data))
-        elif name != Listing.name:
-            msg = f"there is no baseline {name!r}: use some of {', '.join(BASELINES)}"
-            raise InputError(msg)
-        elif model is None:
-            msg = "the baseline 'listing' needs a language model: see `tanqu models list`, or leave it out"
-            raise InputError(msg)
-        else:
+        if model is not None and name == Listing.name:
             found.append(Listing(data, model, prompts))
+        else:
+            found.append(Scored(name, data))
     return found
 
 
-__all__ = ["BASELINES", "Data", "Listing", "Scored", "System", "baselines", "listed"]
+def check_names(names: Sequence[str], *, with_model: bool, full: bool = False) -> None:
+    """See that there are such baselines, before hours of measuring.
+
+    Raises:
+        InputError: a name is unknown, or `listing` has no model, or it would have the whole catalogue to list.
+    """
+    if unknown := [name for name in names if name not in BASELINES]:
+        msg = f"there is no baseline {unknown[0]!r}: use some of {', '.join(BASELINES)}"
+        raise InputError(msg)
+    if Listing.name in names and not with_model:
+        msg = "the baseline 'listing' needs a language model: see `tanqu models list`, or leave it out"
+        raise InputError(msg)
+    if Listing.name in names and full:
+        raise InputError(_TOO_MANY)
+
+
+__all__ = ["BASELINES", "Data", "Listing", "Scored", "System", "baselines", "check_names", "listed"]

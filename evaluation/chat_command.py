@@ -1,15 +1,13 @@
 """The command `tanqu evaluate chat`."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..agent import console
 from ..agent.console import say
-from ..models.errors import InputError
+from .json_file import JsonFile, write_json
 from .profile_command import told
 
 
@@ -23,9 +21,7 @@ def register(
     @evaluate_app.command()
     def chat(
         context: typer.Context,
-        output: Annotated[
-            Path | None, typer.Option("--json", help="Write the figures to this file too.")
-        ] = None,
+        output: JsonFile = None,
         held_out: Annotated[
             bool, typer.Option("--show-held-out", help="Also name the mistakes in the part kept unread.")
         ] = False,
@@ -45,8 +41,7 @@ def register(
         for line in mistakes(found["turns"], with_held_out=held_out):
             say(line)
         typer.echo(told(found["figures"]))
-        if output is not None:
-            _write(output, json.dumps(found, ensure_ascii=False, indent=2))
+        write_json(output, found)
 
 
 def mistakes(turns: list[dict[str, Any]], *, with_held_out: bool) -> list[str]:
@@ -56,11 +51,3 @@ def mistakes(turns: list[dict[str, Any]], *, with_held_out: bool) -> list[str]:
         for one in turns
         if (not one["right"] or one["problems"]) and (with_held_out or not one["held_out"])
     ]
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}): name another file with --json"
-        raise InputError(msg) from error

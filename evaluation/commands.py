@@ -11,6 +11,7 @@ from ..agent import console
 from ..agent.console import say
 from ..models.errors import InputError
 from . import chat_command, explanations_command, profile_command, ranking_command
+from .json_file import JsonFile, write_json
 
 OpenModel = Callable[..., Any]  # opens a LlamaModel, or None for "none"
 
@@ -38,9 +39,7 @@ def mount(app: typer.Typer, settings_of: Callable[[typer.Context], Any], open_mo
     @app.command()
     def bench(
         context: typer.Context,
-        output: Annotated[
-            Path | None, typer.Option("--json", help="Write the rows to this file too.")
-        ] = None,
+        output: JsonFile = None,
         scale: Annotated[
             bool, typer.Option("--scale", help="Measure indexing, searching and filters instead; no model.")
         ] = False,
@@ -49,16 +48,9 @@ def mount(app: typer.Typer, settings_of: Callable[[typer.Context], Any], open_mo
         ] = "17000,100000",
     ) -> None:
         """Measure speed: the engine against bare llama.cpp, or with --scale searches of large catalogues."""
-        import json
-
         found, shown = _scale(items) if scale else _engine(settings_of(context))
         typer.echo(shown)
-        if output is not None:
-            try:
-                output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-            except OSError as error:
-                msg = f"{output} cannot be written ({error.strerror}): name another file with --json"
-                raise InputError(msg) from error
+        write_json(output, found)
 
     evaluate_app = typer.Typer(help="Measure profiles, rankings and dialogues on data, with intervals.")
     app.add_typer(evaluate_app, name="evaluate", no_args_is_help=True)

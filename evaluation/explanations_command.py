@@ -1,15 +1,13 @@
 """The command `tanqu evaluate explanations`."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..agent import console
 from ..agent.console import say
-from ..models.errors import InputError
+from .json_file import JsonFile, write_json
 from .profile_command import told
 
 
@@ -26,10 +24,7 @@ def register(
         users: Annotated[
             int | None, typer.Option("--users", min=1, help="How many users of each sample; all by default.")
         ] = None,
-        output: Annotated[
-            Path | None,
-            typer.Option("--json", help="Write figures, sentences and mistakes to this file too."),
-        ] = None,
+        output: JsonFile = None,
     ) -> None:
         """Measure whether reasons are checked, written by the model, exact and faithful."""
         from .explanations import evaluate_explanations
@@ -48,13 +43,4 @@ def register(
                 f"{'missed' if one['planted'] else 'refused'}: {one['text']} {one['refused'] or one['planted']}"
             )
         typer.echo(told(found["figures"]))
-        if output is not None:
-            _write(output, json.dumps(found, ensure_ascii=False, indent=2))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}): name another file with --json"
-        raise InputError(msg) from error
+        write_json(output, found)

@@ -93,8 +93,8 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
         msg = "there is no mean of nothing"
         raise ValueError(msg)
     rng = np.random.default_rng(seed)
-    means = [given[rng.integers(len(given), size=len(given))].mean() for _ in range(_DRAWS)]
-    low, high = np.percentile(means, [2.5, 97.5])
+    drawn = (rng.integers(len(given), size=(_AT_ONCE, len(given))) for _ in range(_DRAWS // _AT_ONCE))
+    low, high = np.percentile([given[users].mean(axis=1) for users in drawn], [2.5, 97.5])
     return Interval(float(given.mean()), float(low), float(high))
 
 

@@ -1,6 +1,5 @@
 """The command `tanqu evaluate profile`."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ import typer
 
 from ..agent import console
 from ..agent.console import say
-from ..models.errors import InputError
+from .json_file import JsonFile, write_json
 
 
 def register(
@@ -26,9 +25,7 @@ def register(
             Path, typer.Option("--dataset", help="A folder with .item and .inter in RecBole's format.")
         ],
         users: Annotated[int, typer.Option("--users", min=1, help="How many users are measured.")] = 60,
-        output: Annotated[
-            Path | None, typer.Option("--json", help="Write the figures to this file too.")
-        ] = None,
+        output: JsonFile = None,
     ) -> None:
         """Measure what profiles are worth, what they rest on, and what they cost."""
         from .profile import evaluate_profile
@@ -43,8 +40,7 @@ def register(
             if model is not None:
                 model.close()
         typer.echo(told(found["figures"]))
-        if output is not None:
-            _write(output, json.dumps(found, indent=2))
+        write_json(output, found)
 
 
 def told(figures: dict[str, dict[str, float]]) -> str:
@@ -53,11 +49,3 @@ def told(figures: dict[str, dict[str, float]]) -> str:
         f"{name:30} {one['mean']:8.3f}   [{one['low']:.3f}, {one['high']:.3f}]"
         for name, one in figures.items()
     )
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}): name another file with --json"
-        raise InputError(msg) from error

@@ -1,6 +1,5 @@
 """The command `tanqu evaluate ranking`."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ import typer
 from ..agent import console
 from ..agent.console import say
 from ..models.errors import InputError
+from .json_file import JsonFile, write_json
 
 if TYPE_CHECKING:
     from ..models.llm import LanguageModel
@@ -53,7 +53,7 @@ def register(
         baselines: Annotated[
             str, typer.Option(help="Of random, popularity, bm25, vectors, itemknn, listing.")
         ] = "random,popularity,bm25,vectors,itemknn",
-        output: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+        output: JsonFile = None,
         page: Annotated[
             Path | None, typer.Option("--page", help="Write them as a page to read: a name in .html.")
         ] = None,
@@ -119,9 +119,10 @@ def _run(
     from ..prompts import Prompts
     from ..vectorstore.engagement import Engagement
     from . import ranking
-    from .baselines import Data
+    from .baselines import Data, check_names
     from .baselines import baselines as named
 
+    check_names(baselines, with_model=model is not None, full=protocol.choices.full)
     settings = settings.model_copy(update={"scenario": protocol.scenario})
     weights = load_weights(settings.signal_weights)
     if signals:
@@ -154,17 +155,9 @@ def _tell(report: dict[str, Any], output: Path | None) -> None:
     from .ranking import told
 
     protocol = report["protocol"]
-    typer.echo(f"{report['dataset']}: {protocol['users']} users, {protocol['candidates']} candidates")
+    among = "the whole catalogue" if protocol["negatives"] is None else f"{protocol['candidates']} candidates"
+    typer.echo(f"{report['dataset']}: {protocol['users']} users, {among}")
     typer.echo(told(report))
     for note, times in report["notes"].items():
         say(f"note: {note} ({times} users)")
-    if output is not None:
-        _write(output, json.dumps(report, indent=2), "--json")
-
-
-def _write(path: Path, text: str, option: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}): name another file with {option}"
-        raise InputError(msg) from error
+    write_json(output, report)
