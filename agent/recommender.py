@@ -44,6 +44,7 @@ from .files import EventBuilder
 from .history import History, language_of, read_history
 from .ledger import Ledger
 from .memory import Edit, EditKind, Forgotten, Memory, RecordResult
+from .news import one_per_story, recent
 from .others import Counts, forget_engagement
 from .owner import Owner
 from .ownership import Change, apply_edits, compare, forgotten_events, pinned_events, silenced, without
@@ -226,6 +227,8 @@ class Recommender:
         with ledger.stage("candidates"):
             channels = Channels(self.catalogue, engagement, query.history, query.profile, where)
             found = channels.find(request, max(self.settings.n_candidates, n), at_least=2 * n)
+            if self.settings.scenario == "news":
+                found = self._news(found, None if request or where else newest(known.events))
         if not len(history) and not request:
             ledger.tell("popular" if engagement.known else "no_order")
         ranker = Ranker(self.catalogue, engagement, self.weights, self.priors)
@@ -413,6 +416,11 @@ class Recommender:
         profile = self._profile(user, history, request, ledger, known)
         moment = newest([entry.event for entry in history.entries])
         return Query(silenced(history, profile), profile, request, self.settings.scenario, moment)
+
+    def _news(self, found: Sequence[Candidate], now: datetime | None) -> list[Candidate]:
+        """One item per story, and none that is old; without `now` nothing is."""
+        fresh = recent(found, now)
+        return one_per_story(fresh, self.catalogue.vectors([one.item.id for one in fresh]))
 
     def _finish(
         self, ranker: Ranker, found: Sequence[Candidate], query: Query, asked: Asked, ledger: Ledger
