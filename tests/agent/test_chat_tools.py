@@ -142,6 +142,14 @@ def test_a_reason_says_what_it_rests_on_and_how_the_score_came_about(tools: Tool
     assert tools.state.spoken_of == pick
 
 
+def test_a_reason_says_where_it_would_stand_without_a_thing_if_its_run_does(tools: Toolbox) -> None:
+    run = tools.recommender.recommend(tools.user, what_if="signals")
+    for pick in run.recommendations:
+        text = tools.carry_out(calls.Explain(do="why", items=(pick.item.id,))).text
+        assert text.count("\nWithout ") == len(pick.counterfactual)
+    assert any(pick.counterfactual for pick in run.recommendations)
+
+
 def test_why_not_says_what_kept_an_item_away(tools: Toolbox) -> None:
     tools.carry_out(calls.Recommend(request="no horror"))
     horror = tools.carry_out(calls.Explain(do="why_not", items=("video-dry-well",))).text
