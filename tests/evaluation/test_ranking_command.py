@@ -7,12 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from tanqu.agent.cli import Chosen
-from tanqu.agent.settings import Settings
-from tanqu.evaluation.commands import mount
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
 from tanqu.models.llm import ScriptedModel
@@ -36,7 +32,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluate: Run) -> Run:
     """Runs `evaluate ranking` on the small files, or on what is given; data is kept in a temporary folder."""
     monkeypatch.setattr("tanqu.models.embedder.SentenceEmbedder", HashEmbedder)
     monkeypatch.setenv("TANQU_DATA", str(tmp_path / "kept"))
@@ -50,16 +46,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     (tmp_path / "small.inter").write_text(header + "".join(rows), encoding="utf-8")
 
     def invoke(*words: str | Path, files: bool = True, model: ScriptedModel | None = None) -> Result:
-        app = typer.Typer()
-
-        @app.callback()
-        def options(context: typer.Context) -> None:
-            """What stands before the command."""
-            context.obj = Chosen(model="none")
-
-        mount(app, lambda _: Settings(model="none"), lambda *_, **__: model)
         given = ["--items", tmp_path / "small.item", "--sequences", tmp_path / "small.inter"] if files else []
-        return CliRunner().invoke(app, ["evaluate", "ranking", *map(str, [*given, *words])], color=False)
+        return evaluate("ranking", *given, *words, model=model)
 
     return invoke
 
