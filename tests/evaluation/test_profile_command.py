@@ -30,10 +30,8 @@ def test_the_command_prints_the_figures_and_writes_them(dataset: Path, evaluate:
 
 
 def test_a_figure_is_a_line_with_its_interval() -> None:
-    figures = {
-        "coverage": {"mean": 0.5, "low": 0.25, "high": 1.0},
-        "seconds": {"mean": 12, "low": 9, "high": 20},
-    }
+    coverage = {"mean": 0.5, "low": 0.25, "high": 1.0}
+    figures = {"coverage": coverage, "seconds": {"mean": 12.0, "low": 9.0, "high": 20.0}}
     first, second = told(figures).splitlines()
     assert first.split(maxsplit=2) == ["coverage", "0.500", "[0.250, 1.000]"]
     assert second.split()[:2] == ["seconds", "12.000"]
