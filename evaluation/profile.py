@@ -101,10 +101,11 @@ def evaluate_profile(
 
     `profile_share` is the N@10 of 20 candidates ranked by interests alone over that by all vectors of the
     history. `separation` is how much more similar an event is to the other events of its interest than to
-    those of other interests. An interest is a hit if the held-out item is among the quarter of the candidates
-    that are nearest to it; `calibration_error` compares that with the confidence, `calibration_error_written`
-    with a number that the model writes about the same interests. `low` and `high` bound 95 percent. Without
-    a model, what only a model can do is left out.
+    those of other interests; a single prompt often gives one interest for everything, which is separated from
+    nothing, so `separation_same_users` is ours for those users where it gives more. An interest is a hit if the
+    held-out item is among the quarter of the candidates that are nearest to it; `calibration_error` compares
+    that with the confidence, `calibration_error_written` with a number that the model writes about the same
+    interests. `low` and `high` bound 95 percent. Without a model, what only a model can do is left out.
 
     Raises:
         InputError: the data set cannot be read.
@@ -258,7 +259,10 @@ def _figures(
         "coverage": _interval(measured, lambda some: _ratio([one.covered for one in some])),
         "evidence_valid": _interval(measured, lambda some: _ratio([one.resolved for one in some])),
         "separation": _interval(measured, lambda some: _mean([one.separation for one in some])),
-        "separation_same_users": _interval(first, lambda some: _mean([one.separation for one in some])),
+        "separation_same_users": _interval(
+            [one for one in first if one.prompt_separation is not None],
+            lambda some: _mean([one.separation for one in some]),
+        ),
         "separation_single_prompt": _interval(
             first, lambda some: _mean([one.prompt_separation for one in some])
         ),
