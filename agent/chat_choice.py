@@ -6,41 +6,27 @@ name after the message (and after these neighbours as examples) is added. Since 
 arguments are looked up by code, a call is never malformed and never names what does not exist.
 """
 
-import json
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..models.embedder import Embedder, Vectors
 from ..models.errors import ModelError
 from ..models.llm import LanguageModel, Limits
 from ..models.records import Language, Profile
 from ..prompts import Prompts, clean
 from . import chat_calls as calls
+from .chat_bank import ACTIONS, Bank, Example, Shares
 from .chat_commands import parse_command
 from .chat_follow import take_up
-from .chat_references import References, find_references
+from .chat_intents import Reading, ruled, small_talk
+from .chat_references import find_references
 from .chat_tools import Toolbox
 from .chat_vocabulary import fold
-from .constraints import Understood, understand
-
-ACTIONS = (
-    "recommend", "search", "other", "narrow", "more", "less", "why", "why_not", "compare", "about",
-    "like", "dislike", "seen", "not_interested", "show", "mute", "pin", "forget", "undo", "report",
-    "chat", "refuse",
-)  # fmt: skip
-"""Everything that a message can ask for; the last two call no tool."""
-
-Shares = NDArray[np.float64]
-"""One number for each of ACTIONS."""
+from .constraints import understand
 
 Decider = Literal["rule", "examples", "model"]
 
@@ -54,9 +40,7 @@ _ABOUT_INTERESTS = frozenset({"mute", "pin", "forget"})
 _TOPICS = frozenset({"tags", "genre", "category", "section"})
 _LISTING = ("recommend", "search", "refuse", "chat")
 _NEAR, _FAR = 0.35, 0.2  # cosine of a wish and the nearest item: surely of the catalogue, surely not
-_NEIGHBOURS = 12
 _EXAMPLES = 8
-_SHARPNESS = 0.07  # cosine distance over which a neighbour's vote falls by a factor of e
 _FLOOR = 0.01
 _UNLIKE_ALL = 0.35  # cosine similarity below which a message is like no example at all
 _ENDS = " 。.!！?？~～,，"
@@ -74,68 +58,6 @@ class Choice:
     call: calls.Call | None = None
     reply: str = ""
     values: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A message of the bank, with what it asks for."""
-
-    say: str
-    action: str
-
-
-class Bank:
-    """Examples in one language, found by the similarity of their meaning."""
-
-    def __init__(self, language: Language, embedder: Embedder) -> None:
-        """Embed the examples of the package (0.2 s)."""
-        self.examples = load_examples(language)
-        self._embedder = embedder
-        vectors = embedder.embed([one.say for one in self.examples])
-        self._mean = vectors.mean(axis=0)
-        self._vectors = self._centred(vectors)
-        self._actions = np.array([ACTIONS.index(one.action) for one in self.examples])
-
-    def vote(self, message: str, without: Example | None = None) -> tuple[Shares, list[Example], float]:
-        """Votes (they sum to 1), the neighbours that cast them, and the similarity of the nearest one.
-
-        `without` leaves an example out, to see how the others do without it.
-        """
-        vector = self._centred(self._embedder.embed([message]))[0]
-        similarity = (self._vectors @ vector).astype(np.float64)
-        if without is not None:
-            similarity[self.examples.index(without)] = -1.0
-        nearest = np.argsort(-similarity, kind="stable")[:_NEIGHBOURS]
-        votes = np.zeros(len(ACTIONS))
-        np.add.at(votes, self._actions[nearest], np.exp(similarity[nearest] / _SHARPNESS))
-        return votes / votes.sum(), [self.examples[at] for at in nearest], float(similarity[nearest[0]])
-
-    def _centred(self, vectors: Vectors) -> Vectors:
-        moved = vectors - self._mean
-        lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-        centred: Vectors = np.divide(moved, lengths, out=np.zeros_like(moved), where=lengths > 1e-9)
-        return centred
-
-
-def load_examples(language: Language) -> list[Example]:
-    """The examples of the package in a language."""
-    path = files(__package__ or "tanqu.agent").joinpath(f"chat_examples.{language}.jsonl")
-    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line)
-    return [Example(row["say"], row["action"]) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What code found in a message before anything was decided.
-
-    `topic` is the message with the name of an interest replaced by "this topic"; empty if it names none.
-    """
-
-    text: str
-    refers: References
-    asks: Understood
-    interest: str | None
-    topic: str
 
 
 class Chooser:
@@ -182,10 +104,10 @@ class Chooser:
     # --- deciding ----------------------------------------------------------------------------------
 
     def _by_rule(self, reading: Reading) -> str | None:
+        action = ruled(reading, spoken_of=self._toolbox.state.spoken_of is not None)
+        if action:
+            return action
         has_items = bool(reading.refers.items or reading.refers.wrong or reading.asks.like)
-        for rule in _rules():
-            if _matches(rule, reading, has_items, self._toolbox.state.spoken_of is not None):
-                return str(rule["action"])
         limits = reading.asks.rules or reading.asks.lifted
         if limits and not reading.asks.wishes and not has_items:
             return "narrow"
@@ -224,15 +146,20 @@ class Chooser:
             weights["chat"] *= 0.1
         if any(one.reason == "no_title" for one in asks.missed):
             weights["search"] *= 3.0
-        if any(
-            name not in _TOPICS for one in tools.vocabulary.mentions(reading.text) for name, _ in one.places
-        ):
-            weights["search"] *= 2.0  # somebody's name, or a brand
-            weights["report"] *= 0.3
+        for action, factor in self._named(reading.text).items():
+            weights[action] *= factor
         if asks.wishes and not strong:
             for action, factor in zip(_LISTING, self._relevance(asks.wishes), strict=True):
                 weights[action] *= factor
         return np.array([weights[action] for action in ACTIONS])
+
+    def _named(self, text: str) -> dict[str, float]:
+        """Factors for a message that names something of the catalogue: it is about the catalogue."""
+        named = {name for one in self._toolbox.vocabulary.mentions(text) for name, _ in one.places}
+        if not named:
+            return {}
+        # Somebody's name or a brand is looked for.
+        return {"refuse": 0.3} | ({} if named <= _TOPICS else {"search": 2.0, "report": 0.3})
 
     def _relevance(self, wishes: str) -> tuple[float, ...]:
         """Factors for _LISTING: what the catalogue has is asked for, what it has not is talked about."""
@@ -275,7 +202,7 @@ class Chooser:
     def _choice(self, action: str, by: Decider, probability: float, reading: Reading) -> Choice:
         """The call of an action, with arguments that exist; or the question that is still open."""
         if action in ("chat", "refuse"):
-            reply = _small_talk(action, reading, can_write=self._model is not None)
+            reply = small_talk(action, reading, can_write=self._model is not None)
             # Without a model nobody can talk; words that the catalogue has are then a request.
             sure = probability >= SURE or reply != "unclear"
             if sure or not self._toolbox.recommender.catalogue.search_words(reading.text, 1):
@@ -346,35 +273,6 @@ class Chooser:
         return Choice(action, by, probability, call)
 
 
-@cache
-def _rules() -> list[dict[str, Any]]:  # Any: patterns and words
-    """The rules of chat_intents.toml, compiled."""
-    text = files(__package__ or "tanqu.agent").joinpath("chat_intents.toml").read_text(encoding="utf-8")
-    rules: list[dict[str, Any]] = tomllib.loads(text)["rule"]
-    return [
-        rule | {"pattern": re.compile(rule["pattern"]), "without": re.compile(rule.get("without", r"(?!)"))}
-        for rule in rules
-    ]
-
-
-def _matches(rule: Mapping[str, Any], reading: Reading, has_items: bool, spoken_of: bool) -> bool:
-    needs = rule.get("needs", "")
-    met = {
-        "": True,
-        "whole": True,
-        "spoken": spoken_of and not reading.refers.items,
-        "items": has_items,
-        "two": len(reading.refers.items) > 1,
-        "like": bool(reading.asks.like),
-        "interest": reading.interest is not None,
-    }[needs]
-    if not met:
-        return False
-    if needs in ("whole", "spoken"):
-        return rule["pattern"].fullmatch(reading.text.strip(_ENDS)) is not None
-    return bool(rule["pattern"].search(reading.text)) and not rule["without"].search(reading.text)
-
-
 def _interest(text: str, profile: Profile | None) -> tuple[str | None, str]:
     """The interest that a text names by keyword or theme, and the name as it stands there."""
     for one in profile.interests if profile else ():
@@ -390,27 +288,4 @@ def _format(text: str) -> str:
     return "json" if "json" in text else "html"
 
 
-_SMALL_TALK = {
-    "about_me": (
-        "(?:你|您)是谁|你叫|(?:你|您)(?:会|能)|你是(?:什么|真人|机器人|人)|怎么用|帮助"
-        "|who are you|are you (?:a |an |really )?(?:robot|human|ai|bot)|your name|what can you|how does this|help"
-    ),
-    "thanks": "谢|辛苦|thank|cheers",
-    "goodbye": "再见|拜拜|晚安|bye|good night|see you",
-    "hi": (
-        "(?:你|您)好|嗨|哈喽|在吗|早上好|早安|晚上好"
-        "|hello|(?<![a-z])hi(?![a-z])|hey|good (?:morning|evening|afternoon|day)"
-    ),
-    "ok": "^(?:好的?|嗯+|哦+|行|明白了?|知道了?|ok(?:ay)?|great|cool|got it|alright|yes|no)$",
-}
-
-
-def _small_talk(action: str, reading: Reading, *, can_write: bool) -> str:
-    """Which of our own sentences answers; "small_talk" leaves it to the model."""
-    if action == "refuse":
-        return "refuse"
-    found = next((key for key, pattern in _SMALL_TALK.items() if re.search(pattern, reading.text)), None)
-    return found or ("small_talk" if can_write else "unclear")
-
-
-__all__ = ["ACTIONS", "Bank", "Choice", "Chooser", "Example", "Reading", "load_examples"]
+__all__ = ["Choice", "Chooser"]

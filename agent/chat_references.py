@@ -52,6 +52,7 @@ _NTH = re.compile(
     rf"|(?<![a-z0-9])(?:the )?(?P<en>{_ORDINALS})(?: (?:{_EN_THING}))?(?![a-z0-9])"
     r"|(?<![a-z])(?:number|no\.?|item|pick|option|film|movie|book|article|post|#)\s?(?P<num>[0-9]{1,3})(?![0-9])"
     r"|#\s?(?P<hash>[0-9]{1,3})"
+    r"|(?<![a-z] )(?<![a-z])(?P<subject>two|three|four|five)(?= (?:looks?|sounds?|seems?|is|has)(?![a-z]))"
     r"|(?<![a-z])(?:number|item) (?P<word>one|two|three|four|five|six|seven|eight|nine|ten)(?![a-z])"
 )
 _MIDDLE = re.compile(
@@ -248,7 +249,7 @@ def _ordinal(match: re.Match[str]) -> int:
         return 1
     if match["en"]:
         return _EN_ORDINALS[match["en"]]
-    digits = match["zh"] or match["no"] or match["num"] or match["hash"] or match["word"]
+    digits = match["zh"] or match["no"] or match["num"] or match["hash"] or match["word"] or match["subject"]
     return int(read_number(digits) or 0)
 
 

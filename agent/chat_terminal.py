@@ -5,23 +5,17 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-
-from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
-from prompt_toolkit.history import FileHistory
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from ..models.errors import InputError, TanquError
 from ..models.records import Record
 from ..prompts import clean
 from .chat import ChatAgent
 from .chat_calls import ChatState
-from .chat_commands import TAKES_INTEREST, TAKES_ITEMS, TERMINAL_COMMANDS, TOOL_COMMANDS
 from .chat_engine import Stopped
+from .chat_keyboard import session
 from .chat_view import PlainView, RichView, View, patience, tell, write_line
 from .recommender import Recommender
 
@@ -262,61 +256,6 @@ def _stopping(agent: ChatAgent) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-class Suggestions(Completer):
-    """Commands after "/", items after those that take one, interests after those that take one."""
-
-    def __init__(self, agent: ChatAgent) -> None:
-        """Complete for one conversation."""
-        self._agent = agent
-
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """What may stand at the cursor."""
-        before = document.text_before_cursor
-        if not before.startswith("/"):
-            return
-        command, space, rest = before.partition(" ")
-        if not space:
-            for name in (*TOOL_COMMANDS, *TERMINAL_COMMANDS):
-                if name.startswith(command):
-                    yield Completion(name, start_position=-len(command))
-            return
-        word = rest.split(" ")[-1]
-        for text, shown in self._arguments(command):
-            if text.startswith(word) or word in shown:
-                yield Completion(text, start_position=-len(word), display=shown)
-
-    def _arguments(self, command: str) -> list[tuple[str, str]]:
-        tools = self._agent.toolbox
-        if command in TAKES_ITEMS:
-            titles = (clean(item.title, 60) for item in tools.shown)
-            return [(str(place), f"{place} {title}") for place, title in enumerate(titles, 1)]
-        if command in TAKES_INTEREST and tools.profile:
-            return [(one.keyword, one.keyword) for one in tools.profile.interests]
-        if command == "/report":
-            return [(form, form) for form in ("html", "md", "json")]
-        return [("zh", "zh"), ("en", "en")] if command == "/lang" else []
-
-
-def session(agent: ChatAgent) -> "PromptSession[str]":
-    """Lines from the terminal: history that only its owner can read, completion, Alt-Enter for a new line."""
-    path = agent.history_file
-    path.touch(mode=0o600)
-    bindings = KeyBindings()
-
-    @bindings.add("escape", "enter")
-    def _break(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text("\n")
-
-    return PromptSession(
-        history=FileHistory(str(path)),
-        completer=Suggestions(agent),
-        complete_while_typing=False,
-        enable_history_search=True,
-        key_bindings=bindings,
-        prompt_continuation="  ",
-    )
-
-
 def _read_line(_prompt: str) -> str:
     line = sys.stdin.readline()
     if not line:
@@ -324,4 +263,4 @@ def _read_line(_prompt: str) -> str:
     return line
 
 
-__all__ = ["Read", "SavedChat", "Suggestions", "Terminal", "session", "talk"]
+__all__ = ["Read", "SavedChat", "Terminal", "talk"]

@@ -1,9 +1,6 @@
 """Choosing what a message asks for: rules, examples, the model; and that no call can be wrong in form."""
 
-import json
-from collections import Counter
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -11,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tanqu.agent import chat_calls as calls
-from tanqu.agent.chat_choice import ACTIONS, Bank, Chooser, load_examples
+from tanqu.agent.chat_bank import ACTIONS
+from tanqu.agent.chat_choice import Chooser
 from tanqu.agent.chat_tools import Toolbox
 from tanqu.agent.memory import Memory
 from tanqu.agent.priors import Priors
@@ -231,32 +229,3 @@ def test_a_failing_model_leaves_the_choice_to_the_examples(tmp_path: Path) -> No
 
     chooser, _ = _chooser(tmp_path, "zh", ScriptedModel(scorer=fail))
     assert chooser.choose(UNCLEAR).action in ACTIONS
-
-
-# --- the bank --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_the_bank_has_enough_of_every_action_and_says_nothing_twice(language: Language) -> None:
-    examples = load_examples(language)
-    counts = Counter(one.action for one in examples)
-    assert set(counts) == set(ACTIONS) and min(counts.values()) >= 10
-    assert len({one.say for one in examples}) == len(examples)
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_no_example_is_a_sentence_of_the_dialogues_kept_unread(language: Language) -> None:
-    text = files("tanqu.evaluation").joinpath(f"dialogues.{language}.jsonl").read_text(encoding="utf-8")
-    held_out = [json.loads(line) for line in text.split("\n") if line]
-    said = {turn["say"].strip("？?。!！") for one in held_out if one["held_out"] for turn in one["turns"]}
-    assert not said & {one.say for one in load_examples(language)}
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_most_examples_are_found_by_their_neighbours(language: Language) -> None:
-    bank = Bank(language, EMBEDDER)
-    right = 0
-    for one in bank.examples[::4]:
-        votes, _, _ = bank.vote(one.say, without=one)
-        right += ACTIONS[int(votes.argmax())] == one.action
-    assert right >= 0.6 * len(bank.examples[::4])

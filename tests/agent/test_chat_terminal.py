@@ -24,7 +24,8 @@ from rich.console import Console
 
 from tanqu.agent.chat import ChatAgent, talk
 from tanqu.agent.chat_calls import Shown
-from tanqu.agent.chat_terminal import Suggestions, Terminal, session
+from tanqu.agent.chat_keyboard import Suggestions, session
+from tanqu.agent.chat_terminal import Terminal
 from tanqu.agent.chat_view import PlainView, RichView
 from tanqu.agent.chat_words import Words
 from tanqu.agent.memory import Memory
