@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tanqu.agent.fitting import NEGATIVES, Choice, fit
 from tanqu.agent.ranking import SIGNALS, RankingWeights, load_weights
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
-from tanqu.agent.tuning import FEWEST_USERS, NEGATIVES, Choice, as_toml, choices, fit, keep, tune
+from tanqu.agent.tuning import FEWEST_USERS, as_toml, choices, keep, tune
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
 from tanqu.models.llm import ScriptedModel
