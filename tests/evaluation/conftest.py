@@ -1,6 +1,7 @@
 """What tests of several measurements share: a small data set, and the commands without a home."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,12 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path
 
 
+Command = Callable[..., Result]
+
+
 @pytest.fixture
-def evaluate() -> Callable[..., Result]:
-    """Runs `tanqu evaluate` with words, and with a model or none."""
+def mounted() -> Command:
+    """Runs the commands that `mount` adds, with words, and with a model or none."""
 
     def invoke(*words: str | Path, model: ScriptedModel | None = None) -> Result:
         app = typer.Typer()
@@ -46,6 +50,12 @@ def evaluate() -> Callable[..., Result]:
             context.obj = Chosen(model="none")
 
         mount(app, lambda _: Settings(model="none"), lambda *_, **__: model)
-        return CliRunner().invoke(app, ["evaluate", *map(str, words)], color=False)
+        return CliRunner().invoke(app, [*map(str, words)], color=False)
 
     return invoke
+
+
+@pytest.fixture
+def evaluate(mounted: Command) -> Command:
+    """The same for `tanqu evaluate`."""
+    return partial(mounted, "evaluate")
