@@ -14,9 +14,11 @@ from tanqu.evaluation.datasets import (
     Column,
     Sequence,
     data_folder,
+    is_sequences,
     movielens_100k,
     read_atomic,
     read_candidates,
+    read_interactions,
     read_items,
     read_sequences,
     usual_title,
@@ -254,6 +256,25 @@ def test_sequences_are_user_history_and_target_in_any_column_order(tmp_path: Pat
     assert read_sequences(path) == [Sequence("0", ("1", "2", "3"), "9"), Sequence("u", (), "8")]
     with pytest.raises(InputError, match="line 1: the column item_id_list:token_seq is missing"):
         read_sequences(written(tmp_path / "y.inter", "user_id:token\titem_id_list:token\titem_id:token\n"))
+
+
+def test_a_user_of_sequences_has_one_line(tmp_path: Path) -> None:
+    header = "user_id:token\titem_id_list:token_seq\titem_id:token\n"
+    path = written(tmp_path / "x.inter", f"{header}a\t1\t2\nb\t1\t2\na\t1 2\t3\n")
+    with pytest.raises(InputError, match="line 4: the user 'a' was there before: keep each user's last line"):
+        read_sequences(path)
+
+
+def test_single_events_are_ratings_where_they_have_stars(tmp_path: Path) -> None:
+    header = "timestamp:float\titem_id:token\trating:float\tuser_id:token\tplace:token\n"
+    path = written(tmp_path / "x.inter", f"{header}60\ti1\t4\tanna\thome\n\ti2\t\tanna\t\n")
+    first, second = read_interactions(path, "user_id", "item_id", "timestamp")
+    assert (first.user, first.item, first.action, first.value) == ("anna", "i1", "rating", 4.0)
+    assert first.time == datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+    assert (second.action, second.value, second.time) == ("purchase", None, None)
+    assert first.id != second.id and not is_sequences(path)
+    with pytest.raises(InputError, match=r"line 1: it needs user_id, price \(or sequences: item_id_list\)"):
+        read_interactions(path, "user_id", "price")
 
 
 def test_candidates_are_read_from_the_first_line_on(tmp_path: Path) -> None:
