@@ -97,7 +97,7 @@ class Chooser:
         refers = find_references(text, tools.shown, tools.state.spoken_of, tools.vocabulary)
         asks = understand(text, tools.vocabulary, tools.shown)
         folded = fold(text).strip()
-        interest, named = _interest(folded, tools.profile)
+        interest, named = _interest(folded, tools.profile_read)
         topic = refers.plain.replace(named, _TOPIC[self._language]) if named else ""
         return Reading(folded, refers, asks, interest, topic)
 
@@ -263,13 +263,14 @@ class Chooser:
 
     def _about_interest(self, action: str, by: Decider, probability: float, reading: Reading) -> Choice:
         profile = self._toolbox.profile
-        if reading.interest is None:
+        interest, _ = _interest(reading.text, profile)  # as it is named now
+        if interest is None:
             names = [one.keyword for one in profile.interests] if profile else []
             if not names:
                 return Choice(action, by, probability, reply="no_interests")
             listed = self._toolbox.words.listed(names)
             return Choice(action, by, probability, reply="which_interest", values={"interests": listed})
-        call = calls.ProfileCall.model_validate({"do": action, "interest": reading.interest})
+        call = calls.ProfileCall.model_validate({"do": action, "interest": interest})
         return Choice(action, by, probability, call)
 
 

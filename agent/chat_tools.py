@@ -83,6 +83,11 @@ class Toolbox:
             self._profile = (moment, self.recommender.profile(self.user) if known else None)
         return self._profile[1]
 
+    @property
+    def profile_read(self) -> Profile | None:
+        """The profile as it was last read: naming it anew after every "I liked that" would take seconds."""
+        return self.profile if self._profile is _UNREAD else self._profile[1]
+
     def interest(self, keyword: str) -> Interest:
         """The interest of that keyword; raises InputError if there is none."""
         for one in self.profile.interests if self.profile else ():

@@ -46,6 +46,9 @@ HALF_LIFE: Mapping[Scenario, timedelta] = {
 }
 """After how much time an event counts half: what moves fast is forgotten fast."""
 
+ABSENCE = 4.0
+"""Half-lives that a gap without events counts at most."""
+
 SESSION_GAP: Mapping[Scenario, timedelta] = {
     "news": timedelta(minutes=30),
     "social": timedelta(minutes=30),
@@ -264,9 +267,28 @@ def event_weight(
 def event_weights(
     events: Sequence[Event], scenario: Scenario, now: datetime | None = None, settings: Settings | None = None
 ) -> list[float]:
-    """`event_weight` of each; `now` defaults to the time of the newest event, so nothing drifts by itself."""
+    """`event_weight` of each; `now` defaults to the time of the newest event, so nothing drifts by itself.
+
+    Being away is no change of taste: a gap without events counts `ABSENCE` half-lives at most, so that the
+    first event after years does not blot out all before it.
+    """
     moment = newest(events) if now is None else now
-    return [event_weight(event, scenario, moment, settings) for event in events]
+    if moment is None:
+        return [event_weight(event, scenario, None, settings) for event in events]
+    hours = settings.half_life_hours[scenario] if settings else HALF_LIFE[scenario] / timedelta(hours=1)
+    shifts = _shifts(events, moment, ABSENCE * timedelta(hours=hours))
+    moments = (moment if event.time is None else moment - shifts[event.time] for event in events)
+    return [event_weight(event, scenario, at, settings) for event, at in zip(events, moments, strict=True)]
+
+
+def _shifts(events: Iterable[Event], now: datetime, longest: timedelta) -> dict[datetime, timedelta]:
+    """For each time of an event, how much of the way from it to `now` was absence beyond the longest gap."""
+    shifts: dict[datetime, timedelta] = {}
+    later, shift = now, timedelta(0)
+    for time in sorted({event.time for event in events if event.time is not None}, reverse=True):
+        shift += max(later - time - longest, timedelta(0))
+        shifts[time], later = shift, min(later, time)
+    return shifts
 
 
 def newest(events: Iterable[Event]) -> datetime | None:

@@ -118,6 +118,19 @@ def test_an_interest_is_named_by_its_keyword(desks: dict[Language, tuple[Chooser
     assert chooser.choose(f"把{keyword}静音").call == calls.ProfileCall(do="mute", interest=keyword)
 
 
+def test_a_message_after_feedback_does_not_wait_for_the_interests_to_be_named_anew(tmp_path: Path) -> None:
+    model = ScriptedModel(reply=lambda _prompt: '{"keyword":"films of space","theme":"space"}')
+    chooser, tools = _chooser(tmp_path, "en")
+    tools.recommender.model = model
+    chooser.choose("hello")
+    tools.carry_out(calls.Feedback(do="like", items=tools.state.shown[:1]))
+    asked = len(model.history)
+    chooser.choose("why the second one")
+    assert len(model.history) == asked
+    assert tools.profile is not None and len(model.history) > asked
+    tools.recommender.close()
+
+
 def test_what_is_left_open_is_asked_for(desks: dict[Language, tuple[Chooser, Toolbox]]) -> None:
     chooser, _ = desks["en"]
     wrong = chooser.choose("why number 9?")

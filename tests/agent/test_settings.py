@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tanqu.agent.settings import (
+    ABSENCE,
     ACTION_WEIGHTS,
     HALF_LIFE,
     SETTINGS_FILE,
@@ -254,6 +255,22 @@ def test_no_time_no_now_and_the_future_mean_no_decay() -> None:
     assert event_weight(an_event("like"), "news", NOW) == ACTION_WEIGHTS["like"]
     assert event_weight(an_event("like", time=NOW - timedelta(days=9)), "news") == ACTION_WEIGHTS["like"]
     assert event_weight(an_event("like", time=NOW + timedelta(days=9)), "news", NOW) == ACTION_WEIGHTS["like"]
+
+
+def test_one_event_after_years_does_not_blot_out_all_before_it() -> None:
+    then, half = NOW - timedelta(days=9000), HALF_LIFE["video"]
+    events = [an_event("like", time=then - half), an_event("like", time=then), an_event("like", time=NOW)]
+    older, old, new = event_weights(events, "video")
+    assert old == pytest.approx(new / 2**ABSENCE)
+    assert older == pytest.approx(old / 2)
+
+
+@given(scenario=SCENARIOS, gaps=st.lists(st.floats(0, ABSENCE), max_size=6))
+def test_without_long_absences_weights_are_those_of_each_event(scenario: Scenario, gaps: list[float]) -> None:
+    ages = [sum(gaps[:end]) for end in range(len(gaps) + 1)]
+    events = [an_event("view", time=NOW - age * HALF_LIFE[scenario]) for age in ages]
+    alone = [event_weight(event, scenario, NOW) for event in events]
+    assert event_weights(events, scenario) == pytest.approx(alone, rel=1e-6)
 
 
 def test_news_are_forgotten_faster_than_what_shops_sell() -> None:
