@@ -67,16 +67,10 @@ class Channels:
         recent = channels.pop(_LATEST, [])
         channels["words"] = self._words(self._recent_words(), n // 2)
         channels[_LATEST] = recent
-        liked = self._history.liked_items
-        channels["engagement"] = self._allowed(self._engagement.neighbours(liked, n, exclude=self._exclude))
-        channels["co_engagement"] = self._allowed(
-            self._engagement.neighbours(liked, n, exclude=self._exclude, by="pairs")
-        )
+        channels |= self._by_others(n, popular=not request or len(self._history) == 0)
         if request:
             channels["request"] = self._similar(request, n)
             channels["request words"] = self._words(request, n)
-        if not request or len(self._history) == 0:
-            channels["popular"] = self._allowed(self._engagement.popular(n // 4, exclude=self._exclude))
         return {name: hits for name, hits in channels.items() if hits}
 
     def _recent_words(self) -> str:
@@ -106,9 +100,18 @@ class Channels:
         width = self._catalogue.embedder.dimensions
         return names, np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
 
-    def _allowed(self, hits: Hits) -> Hits:
-        allowed = self._catalogue.passing([item for item, _ in hits], self._where)
-        return [hit for hit in hits if hit[0] in allowed]
+    def _by_others(self, n: int, *, popular: bool) -> dict[str, Hits]:
+        """The channels of what others did; the catalogue is asked once which of it is there and passes."""
+        liked, known = self._history.liked_items, self._engagement
+        found = {
+            "engagement": known.neighbours(liked, n, exclude=self._exclude),
+            "co_engagement": known.neighbours(liked, n, exclude=self._exclude, by="pairs"),
+        }
+        if popular:
+            found["popular"] = known.popular(n // 4, exclude=self._exclude)
+        every = {item for hits in found.values() for item, _ in hits}
+        allowed = self._catalogue.passing(every, self._where)
+        return {name: [hit for hit in hits if hit[0] in allowed] for name, hits in found.items()}
 
     def _interest(self, scores: Mapping[str, float]) -> str | None:
         """The interest whose search found the item best."""
