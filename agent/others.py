@@ -56,7 +56,7 @@ class Counts:
     def engagement(self, ledger: Ledger) -> Engagement:
         """The engagement of all users' events, all but the last hundredth at least.
 
-        Counting takes one to five seconds per 100,000 events, reading its file a tenth of that.
+        Counting takes one to ten seconds per 100,000 events, reading its file a tenth of a second.
         """
         now = _State(self._memory.version, self._memory.removals, len(self._catalogue))
         kept = _State.parse(self._memory.meta(_VERSION))
