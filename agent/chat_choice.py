@@ -136,6 +136,8 @@ class Chooser:
         weights = dict.fromkeys(ACTIONS, 1.0)
         for action in _ABOUT_ITEMS:
             weights[action] = 1.0 if strong or refers.vague or asks.like else 0.3 if shown else 0.0
+        alone = len(refers.items) == 1 and tools.state.spoken_of is None
+        weights["compare"] *= 0.2 if alone else 1.0  # with what?
         for action in _ABOUT_INTERESTS:
             weights[action] = 0.5 if reading.interest else 0.1
         if strong:
