@@ -130,7 +130,7 @@ class Explorer:
     def _bridges(
         self, topics: Topics, fields: Sequence[_Field], query: Query, ledger: Ledger
     ) -> list[tuple[_Field, Bridge]]:
-        """The fields in the order of the model's likelihood, with their names; without a model the nearest first."""
+        """The fields with their names, best first: by their pull and, with a model, by its likelihood too."""
         if not fields:
             return []
         read, groups = as_groups(topics, [one.place for one in fields], self._catalogue, self._settings)
@@ -144,14 +144,21 @@ class Explorer:
             for field, name in zip(fields, named, strict=True)
             if name.keyword.casefold() not in known
         ]
-        order = self._preferred([bridge.topic for _, bridge in found], query, ledger)
+        chosen = self._likelihoods([bridge.topic for _, bridge in found], query, ledger)
+        if chosen is None:
+            return found
+        # Equal parts: the model knows what goes together, the pull what this user would come from.
+        both = chosen + standardised(np.array([field.pull for field, _ in found]))
+        order = sorted(range(len(found)), key=lambda at: (-round(float(both[at]), 9), -chosen[at]))
         return [found[at] for at in order]
 
-    def _preferred(self, names: Sequence[str], query: Query, ledger: Ledger) -> list[int]:
-        """The places of topics by the model's likelihood given the interests, less that given nothing."""
-        places = list(range(len(names)))
+    def _likelihoods(self, names: Sequence[str], query: Query, ledger: Ledger) -> Values | None:
+        """The model's likelihood of each topic given the interests, less that given nothing, standardised.
+
+        None without a model, or where there is nothing to choose.
+        """
         if ledger.model is None or len(names) < 2:
-            return places
+            return None
         liked = [one.keyword for one in query.profile.positive if not one.muted]
         owner, language = query.profile.user, query.language
         told = self._prompts.render("explore", language, owner=owner, lines=[clean(one) for one in liked])
@@ -161,10 +168,11 @@ class Explorer:
             given, prior = (ledger.score("exploration", prompt, texts) for prompt in (told, alone))
         except ModelError as error:
             ledger.tell("nearest_topics", error=error)
-            return places
+            return None
         alpha = self._ranker.weights.alpha
-        values = [one.mean - alpha * other.mean for one, other in zip(given, prior, strict=True)]
-        return sorted(places, key=lambda at: (-values[at], at))
+        return standardised(
+            np.array([one.mean - alpha * by.mean for one, by in zip(given, prior, strict=True)])
+        )
 
     def _best(
         self,
