@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
-from tanqu.agent.memory import EVENTS, Edit, Forgotten, Memory, RecordResult
+from tanqu.agent.memory import Edit, Forgotten, Memory, RecordResult
+from tanqu.agent.memory_rows import EVENTS
 from tanqu.agent.settings import event_weight
 from tanqu.models.errors import CatalogueError, InputError, NotFoundError
 from tanqu.models.records import (
