@@ -135,9 +135,10 @@ def _rank(recommender: Recommender, user: str) -> float:
     ids = [one for one in items if one not in history.consumed][:_CANDIDATES]
     found = everything(recommender.catalogue, ids)
     ranker = Ranker(recommender.catalogue, Engagement.empty(), load_weights(), Priors(memory_database()))
-    ledger = Ledger(recommender.model)
-    ranker.rank(found, query, ledger, recommender.prompts, _CANDIDATES)
-    return timed(lambda: ranker.rank(found, query, ledger, recommender.prompts, _CANDIDATES))
+    model = recommender.model
+    ranker.rank(found, query, Ledger(model), recommender.prompts, _CANDIDATES)
+    # A ledger of its own: within one, what was scored once is not scored again.
+    return timed(lambda: ranker.rank(found, query, Ledger(model), recommender.prompts, _CANDIDATES))
 
 
 def _their_round(
