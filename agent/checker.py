@@ -66,7 +66,8 @@ class Facts:
 
     `item` is the pick's title. `texts` are the words given: the item's, those of the cited events, and the
     interest. `deeds` are what the user did with the things cited. `attributes` are the item's, by name, and
-    `shared` says which of them a cited thing has with the same value, by attribute and title.
+    `shared` says which of them a cited thing has with the same value, by attribute and title. Of an item that
+    is not `described` a sentence may say little more than its tags.
     """
 
     item: str
@@ -75,6 +76,7 @@ class Facts:
     attributes: tuple[tuple[str, str], ...] = ()
     shared: frozenset[tuple[str, str]] = frozenset()
     kind: str = ""
+    described: bool = True
 
     @cached_property
     def titles(self) -> list[str]:
@@ -243,7 +245,8 @@ def _unknown_words(held: str, sentence: str, facts: Facts, language: Language) -
     named = facts.words(language)
     for match in _WORD.finditer(held):
         word, is_name = match[0], _is_name(sentence, match.start())
-        plain = words.is_plain(word) and not is_name  # May, Will and Art are names inside a sentence
+        known = words.is_plain(word) if facts.described else word in words.spare
+        plain = known and not is_name  # May, Will and Art are names inside a sentence
         if not (len(word) == 1 or plain or word in named or facts.covered.has_word(word)):
             yield Problem("name" if is_name else "word", word, match.start())
     for phrase in (claim for claim in words.claims if "-" in claim):
@@ -251,7 +254,9 @@ def _unknown_words(held: str, sentence: str, facts: Facts, language: Language) -
         if said and not facts.covered.has_phrase(said[0]):
             yield Problem("word", said[0], said.start())
     for run in _HAN.finditer(held):
-        for start, end in facts.covered.gaps(run[0], words.plain | named):
+        for start, end in facts.covered.gaps(
+            run[0], (words.plain if facts.described else words.spare) | named
+        ):
             yield Problem("word", run[0][start:end], run.start() + start)
         yield from _claiming(run, facts, words.claims, words.plain)
 

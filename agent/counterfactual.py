@@ -141,9 +141,9 @@ def counterfactuals(
 def _ranked_without(
     made: Ranking, events: Collection[str], items: Collection[str], ledger: Ledger, prompts: Prompts
 ) -> _Without:
+    """The ranking without these events; the model counts if there is one, and it is asked about items."""
     query = made.without(events, prompts)
     ranked = made.ranker.rank(made.candidates, query, Ledger(None), prompts, 0)
-    """The ranking without these events; the model counts if there is one, and it is asked about items."""
     took_part = any(one.rank_without_model is not None for one in made.ranked)
     by_model = bool(items) and ledger.model is not None and took_part
     reached = any(one.candidate.item.id in items and one.rank <= made.model_scores for one in ranked)

@@ -127,6 +127,7 @@ class Basis:
                 if one.attributes.get(name) == value
             ),
             kind=item.kind,
+            described=bool(item.text.strip()),
         )
 
     @cached_property

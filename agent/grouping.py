@@ -65,14 +65,18 @@ def _clusters(history: History, places: Sequence[int]) -> list[list[int]]:
         return [[0]]
     head = min(len(places), _GROUPED)
     similarity = _similarity(history, places[:head], places)
-    rows, columns = np.triu_indices(head, 1)
-    # Rounded, so that the last bits of a sum decide nothing.
-    tree = linkage(np.clip(np.round(1.0 - similarity[rows, columns], 6), 0.0, 2.0), method="average")
-    labels = fcluster(tree, _DISTANCE, criterion="distance").tolist()
     clusters: dict[int, list[int]] = {}
-    for place, label in enumerate(labels):
+    for place, label in enumerate(linked(similarity[:, :head])):
         clusters.setdefault(label, []).append(place)
     return _with_rest(list(clusters.values()), similarity, head)
+
+
+def linked(similarity: NDArray[np.float64]) -> list[int]:
+    """The group of each row of a square matrix of two or more: average linkage, cut at one distance."""
+    rows, columns = np.triu_indices(len(similarity), 1)
+    # Rounded, so that the last bits of a sum decide nothing.
+    tree = linkage(np.clip(np.round(1.0 - similarity[rows, columns], 6), 0.0, 2.0), method="average")
+    return [int(label) for label in fcluster(tree, _DISTANCE, criterion="distance")]
 
 
 def _similarity(history: History, rows: Sequence[int], columns: Sequence[int]) -> NDArray[np.float64]:
@@ -96,4 +100,4 @@ def _with_rest(clusters: list[list[int]], similarity: NDArray[np.float64], head:
     return clusters + alone
 
 
-__all__ = ["Group", "group"]
+__all__ = ["Group", "group", "linked"]

@@ -77,7 +77,7 @@ def name_groups(
     shown = [_lines(history, one) for one in groups]
     values = {"owner": user, "scenario": history.scenario}
     try:
-        asked = [_question(lines, language, ledger, prompts, values) for lines in shown]
+        asked = [_question(lines, language, ledger, prompts, values, stage) for lines in shown]
     except PromptTooLongError as error:
         ledger.tell("not_named", error=error)
         return _distinct(history, groups, by_words)
@@ -104,14 +104,19 @@ def name_groups(
 
 
 def _question(
-    lines: Sequence[str], language: Language, ledger: Ledger, prompts: Prompts, values: Mapping[str, str]
+    lines: Sequence[str],
+    language: Language,
+    ledger: Ledger,
+    prompts: Prompts,
+    values: Mapping[str, str],
+    stage: str,
 ) -> Prompt:
     """What the model is asked about a group; where not all lines fit, the weakest are left out."""
 
     def render(weakest_first: Sequence[str]) -> Prompt:
         return prompts.render("interest", language, lines=weakest_first[::-1], **values)
 
-    return ledger.fit("profile", render, lines[::-1], _GREEDY.max_tokens)
+    return ledger.fit(stage, render, lines[::-1], _GREEDY.max_tokens)
 
 
 def _written(

@@ -12,19 +12,17 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
-from scipy.cluster.hierarchy import fcluster, linkage
 
 from ..models.embedder import Vectors
 from ..models.records import Event, Id, Item, Record
 from ..vectorstore.catalogue import Catalogue
+from .grouping import Group, linked
 from .history import History, line_of, read_history
 from .memory import Memory
-from .profile import Group
 from .settings import Settings
 
 MOST_TOPICS = 64
 _SAMPLE = 2000  # items that are grouped: all pairs are compared
-_DISTANCE = 0.9  # as events are grouped (profile.py): of hand-labelled catalogues, one group per subject
 _LEAST, _LEAST_SHARE = 3, 0.01  # smaller groups share a word of their titles rather than a subject
 _OF = 0.3  # similarity to a topic from which on something is of it
 _SHOWN = 30  # items of a topic, the most typical ones, by which it is named
@@ -93,8 +91,8 @@ def _kept(text: str | None) -> _Grouping | None:
 def _grouped(catalogue: Catalogue) -> list[list[str]]:
     """The ids of each topic, largest topic first, its most typical item first; deterministic.
 
-    Average linkage over cosine distance, half of meaning and half of words. Of a large catalogue every
-    n-th item is grouped.
+    As events are grouped, which gives the hand-labelled catalogues one group per subject. Of a large
+    catalogue every n-th item is grouped.
     """
     ids = catalogue.ids()
     ids = ids[:: -(-len(ids) // _SAMPLE)] if ids else []
@@ -103,10 +101,7 @@ def _grouped(catalogue: Catalogue) -> list[list[str]]:
     vectors = catalogue.vectors(ids)
     words = catalogue.word_vectors([line_of(item) for item in catalogue.get(ids)])
     similarity = (vectors.astype(np.float64) @ vectors.T + (words @ words.T).toarray()) / 2
-    rows, columns = np.triu_indices(len(ids), 1)
-    # Rounded, so that the last bits of a sum decide nothing.
-    tree = linkage(np.clip(np.round(1.0 - similarity[rows, columns], 6), 0.0, 2.0), method="average")
-    labels = fcluster(tree, _DISTANCE, criterion="distance")
+    labels = np.array(linked(similarity))
     least = max(_LEAST, round(_LEAST_SHARE * len(ids)))
     groups = [np.flatnonzero(labels == label) for label in range(1, int(labels.max()) + 1)]
     large = sorted((one for one in groups if len(one) >= least), key=lambda one: (-len(one), int(one[0])))

@@ -23,6 +23,7 @@ from .ledger import Ledger
 from .ownership import apply_edits, forgotten_events, silenced
 from .profile import build_profile
 from .ranking import WEIGHTS_FILE, Query, Ranker, RankingWeights
+from .report import write_text
 from .settings import event_weights, newest
 
 if TYPE_CHECKING:
@@ -72,13 +73,7 @@ def tune(
 def keep(tuning: Tuning, home: Path) -> Path:
     """Write the new weights with their provenance; they hold in this home from its next opening on."""
     path = home / WEIGHTS_FILE
-    aside = path.with_suffix(".part")
-    try:
-        aside.write_text(as_toml(tuning.new), encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}): make the home writable"
-        raise InputError(msg) from error
+    write_text(path, as_toml(tuning.new))
     return path
 
 

@@ -41,6 +41,7 @@ class Vocabulary:
     """The word lists of one language (checker_words.toml)."""
 
     plain: frozenset[str]
+    spare: frozenset[str]
     claims: frozenset[str]
     attributes: dict[str, tuple[str, ...]]
     kinds: dict[str, tuple[str, ...]]
@@ -64,6 +65,7 @@ def vocabulary(language: Language) -> Vocabulary:
     table = tomllib.loads(text)[language]
     return Vocabulary(
         plain=frozenset(table["plain"].split()),
+        spare=frozenset(table["spare"].split()),
         claims=frozenset(table["claims"].split()),
         attributes=_lists(table["attributes"]),
         kinds=_lists(table["kinds"]),

@@ -10,23 +10,23 @@ _THING = 80  # columns of a title within a sentence
 
 
 @dataclass(frozen=True, slots=True)
-class WhatIf:
+class Said:
     """A sentence for each thing, with the id of its event; `mark` says what was recomputed for all of them."""
 
     lines: tuple[tuple[str, str], ...]
     mark: str
 
 
-def what_if(run: Run, pick: Recommendation) -> WhatIf:
+def what_if(run: Run, pick: Recommendation) -> Said:
     """What there is to say about a pick of a run; nothing where it was not asked for."""
     words = words_of(run.profile.language)
     marks = [_mark(one, pick, words) for one in pick.counterfactual]
     lines = [(one.event, _sentence(one, run, words)) for one in pick.counterfactual]
     if len(set(marks)) == 1:
-        return WhatIf(tuple(lines), marks[0])
+        return Said(tuple(lines), marks[0])
     gap = words["gap"]
     marked = ((event, f"{text}{gap}{mark}") for (event, text), mark in zip(lines, marks, strict=True))
-    return WhatIf(tuple(marked), "")
+    return Said(tuple(marked), "")
 
 
 def told(run: Run, pick: Recommendation) -> Iterable[str]:
@@ -62,4 +62,4 @@ def _mark(one: Counterfactual, pick: Recommendation, words: Words) -> str:
     return words["again_by_model"] if one.by_model else words["again_by_signals"]
 
 
-__all__ = ["WhatIf", "told", "what_if"]
+__all__ = ["Said", "told", "what_if"]

@@ -164,10 +164,10 @@ def test_the_page_on_the_profile_names_methods_that_there_are() -> None:
 
 
 def test_what_is_given_as_an_item_or_an_event_is_one() -> None:
-    for _, text in blocks("json"):
-        for line in text.splitlines():
-            values = json.loads(line)
-            Item.model_validate(values) if "title" in values else EventBuilder()(values)
+    lines = [json.loads(line) for _, text in blocks("json") for line in text.splitlines()]
+    items = [Item.model_validate(one) for one in lines if "title" in one]
+    events = [EventBuilder()(one) for one in lines if "title" not in one]
+    assert items and events
 
 
 def test_every_operator_of_a_filter_is_known() -> None:

@@ -1,5 +1,7 @@
 """The checker: whatever the facts do not cover is found, in Chinese and English, and what they do is not."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -236,3 +238,24 @@ def test_no_text_breaks_the_checker(text: str, language: Language) -> None:
 @given(st.sampled_from(["title", "《title》", "“title”", '"Title"']))
 def test_quotation_marks_are_not_part_of_a_title(title: str) -> None:
     assert bare(title) == "title"
+
+
+@pytest.mark.parametrize(
+    ("language", "tags", "good", "bad"),
+    [
+        (
+            "en",
+            ("action", "sci-fi", "comedy"),
+            "“Timecop” adds sci-fi and comedy.",
+            "“Timecop” travels to solve problems.",
+        ),
+        ("zh", ("动作", "科幻", "喜剧"), "“时空警察”加入科幻和喜剧元素。", "“时空警察”用时间解决问题。"),
+    ],
+)
+def test_of_what_has_no_description_only_its_tags_may_be_told(
+    language: Language, tags: tuple[str, ...], good: str, bad: str
+) -> None:
+    facts = Facts(good[: good.index("”") + 1], tags, described=False)
+    assert problems(good, facts, language) == []
+    assert problems(bad, facts, language)
+    assert problems(bad, replace(facts, described=True), language) == []

@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, MetaData, String, Table, insert, select, text
+from sqlalchemy import Column, MetaData, String, Table, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from tanqu.models.errors import CatalogueError
@@ -61,7 +61,9 @@ def test_a_url_of_sqlite_is_a_database_too(tmp_path: Path) -> None:
 
 def test_tables_may_be_made_again() -> None:
     engine = memory_database()
+    before = set(inspect(engine).get_table_names())
     create_tables(engine)
+    assert set(inspect(engine).get_table_names()) == before and before
     engine.dispose()
 
 
