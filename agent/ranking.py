@@ -1,7 +1,7 @@
 """Ranking: named signals, standardised over the candidates, weighted and added.
 
-The language model is one signal among them, so a weak model can never make the list worse than the
-signals without it by more than its weight. It scores the best few only.
+The language model is one signal among them, so a weak model moves the order by no more than its weight allows. It
+scores the best few only.
 """
 
 import hashlib
