@@ -163,7 +163,7 @@ class Terminal:
             from ..models import open_model
 
             with patience(self._view, self._agent.toolbox.words.say("thinking")):
-                self._agent.use(open_model(name), owned=True)
+                self._agent.use(open_model(name, self._agent.recommender.settings.engine), owned=True)
             self._say("model_changed", name=clean(name, 80))
             return
         model = self._agent.recommender.model

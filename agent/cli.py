@@ -90,7 +90,7 @@ def opened(
     from .recommender import Recommender
 
     settings = _settings(context)
-    model = _model(settings.model, explicit=context.obj.model is not None) if with_model else None
+    model = _model(settings, explicit=context.obj.model is not None) if with_model else None
     try:
         with Recommender.open(model=model, settings=settings, **how) as recommender:
             yield recommender
@@ -99,21 +99,21 @@ def opened(
             model.close()
 
 
-def _model(name: str, *, explicit: bool) -> "Any":  # LlamaModel or None
+def _model(settings: "Any", *, explicit: bool) -> "Any":  # Settings; LlamaModel or None
     """Open the model. One that was asked for must be there; the default may be missing, and we say so."""
     from ..models import open_model
     from ..models.errors import WeightsError
     from ..models.weights import find
 
-    if name == NO_MODEL:
+    if settings.model == NO_MODEL:
         return None
     if not explicit:
         try:
-            find(name)
+            find(settings.model)
         except WeightsError as error:
             say(f"note: going on without a language model: {error}")
             return None
-    return open_model(name)
+    return open_model(settings.model, settings.engine)
 
 
 @app.command()

@@ -4,6 +4,7 @@ A value is taken from the first place that has it: explicit arguments, the envir
 `TANQU_MODEL`, ...), `settings.toml` in the home folder, the defaults below.
 """
 
+import dataclasses
 import difflib
 import math
 import os
@@ -15,7 +16,9 @@ from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
+from ..models.engine_settings import EngineSettings
 from ..models.errors import InputError
 from ..models.records import Event, Scenario
 
@@ -60,6 +63,7 @@ SESSION_GAP: Mapping[Scenario, timedelta] = {
 SETTINGS_FILE = "settings.toml"
 ENVIRONMENT_PREFIX = "TANQU_"
 
+_TABLES = ("action_weights", "half_life_hours", "engine")
 _AT_LEAST_ZERO = ("purchase", "like", "search", "view")
 _AT_MOST_ZERO = ("dislike", "return", "abandon")
 _STARS = ("rating_1", "rating_2", "rating_3", "rating_4", "rating_5")
@@ -160,6 +164,10 @@ class Settings(BaseModel):
         le=86_400,
         description="views shorter than this count as abandoned, 0 (never) to 86,400 seconds",
     )
+    engine: EngineSettings = Field(
+        default_factory=EngineSettings,
+        description=f"{', '.join(one.name for one in dataclasses.fields(EngineSettings))}, as docs/models.md says",
+    )
     signal_weights: Folder | None = Field(None, description="a file with the weights of the ranking signals")
     prompts: Folder | None = Field(None, description="a folder with templates of your own")
 
@@ -168,7 +176,7 @@ def load_settings(*, environ: Mapping[str, str] | None = None, **given: object) 
     """The settings in force: `given` (None means not given), the environment, the file, the defaults.
 
     `environ` defaults to the process's own. The environment carries single values only; tables
-    (`action_weights`, `half_life_hours`) come from arguments or the file. Relative paths in the file are
+    (`action_weights`, `half_life_hours`, `engine`) come from arguments or the file. Relative paths in the file are
     relative to the home folder.
 
     Raises:
@@ -186,7 +194,7 @@ Source = tuple[str, Mapping[str, object]]
 
 def _from_environment(environ: Mapping[str, str]) -> list[Source]:
     """One source per variable that is set and not empty, so that an error can name it."""
-    keys = [key for key in Settings.model_fields if key not in ("action_weights", "half_life_hours")]
+    keys = [key for key in Settings.model_fields if key not in _TABLES]
     names = {key: ENVIRONMENT_PREFIX + key.upper() for key in keys}
     return [
         (f"environment variable {name}", {key: environ[name]})
@@ -232,8 +240,14 @@ def _build(sources: Sequence[Source]) -> Settings:
         first = error.errors()[0]
         key = str(first["loc"][0])
         raise InputError(
-            _complaint(key, values.get(key), origin.get(key, "default"), first["msg"])
+            _complaint(key, values.get(key), origin.get(key, "default"), _reason(first))
         ) from error
+
+
+def _reason(error: ErrorDetails) -> str:
+    """What is wrong, and in a table with which of its values."""
+    inner = ".".join(str(part) for part in error["loc"][1:])
+    return f"{inner}: {error['msg']}" if inner else error["msg"]
 
 
 def _complaint(key: str, value: object, origin: str, reason: str) -> str:

@@ -22,7 +22,8 @@ import llama_cpp
 import numpy as np
 
 from ..models.engine import LlamaModel
-from ..models.llama import Batch, Context, EngineSettings, log_sum_exp, physical_cores
+from ..models.engine_settings import EngineSettings, physical_cores
+from ..models.llama import Batch, Context, log_sum_exp
 from ..models.llm import Constraint, Limits, Message, Prompt, Segment, generate
 from .measuring import peak_mb, timed
 

@@ -29,7 +29,7 @@ def register(
         """Hold written dialogues with the chat and measure what it does."""
         from .chat import evaluate_chat
 
-        model = open_model(settings_of(context).model, explicit=context.obj.model is not None)
+        model = open_model(settings_of(context), explicit=context.obj.model is not None)
         if model is None:
             say("note: without a language model, the examples choose alone")
         try:

@@ -40,7 +40,7 @@ def run_demo(output: Path, data: str, chosen: Any, open_model: Callable[..., Any
             if not Path(settings.model).is_file():
                 fetch(settings.model, bar)
         with _step("loading it"):
-            model = open_model(settings.model, explicit=True)
+            model = open_model(settings, explicit=True)
     else:
         model = None
     try:

@@ -29,7 +29,7 @@ def register(
         """Measure whether reasons are checked, written by the model, exact and faithful."""
         from .explanations import evaluate_explanations
 
-        model = open_model(settings_of(context).model, explicit=context.obj.model is not None)
+        model = open_model(settings_of(context), explicit=context.obj.model is not None)
         if model is None:
             say("note: without a language model, model_written and seconds are left out")
         try:

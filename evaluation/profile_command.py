@@ -30,7 +30,7 @@ def register(
         """Measure what profiles are worth, what they rest on, and what they cost."""
         from .profile import evaluate_profile
 
-        model = open_model(settings_of(context).model, explicit=context.obj.model is not None)
+        model = open_model(settings_of(context), explicit=context.obj.model is not None)
         if model is None:
             say("note: without a language model, confidence, seconds and the comparison are left out")
         try:

@@ -67,7 +67,7 @@ def register(
         choices = Choices(users, seed, negatives, history, full)
         protocol = _protocol(dataset, items, sequences, candidates, choices, context.obj.scenario)
         settings = settings_of(context)
-        model = open_model(settings.model, explicit=context.obj.model is not None)
+        model = open_model(settings, explicit=context.obj.model is not None)
         if model is None:
             say("note: without a language model, the signal `model` is left out")
         try:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import platformdirs
 
-from .engine import EngineSettings, LlamaModel
+from .engine import LlamaModel
+from .engine_settings import EngineSettings
 from .prefix_cache import PrefixCache
 from .weights import DEFAULT, find
 

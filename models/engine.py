@@ -23,10 +23,11 @@ import numpy as np
 
 from .chat_format import ChatFormat, Keep, Tokens
 from .decoding import Writer
+from .engine_settings import STRIDE, EngineSettings
 from .errors import CancelledError, ModelError, PromptTooLongError
 from .gguf import check_gguf
 from .grammar import Grammars, Matcher
-from .llama import STRIDE, Batch, Context, EngineSettings, Logits, Weights, common_length
+from .llama import Batch, Context, Logits, Weights, common_length
 from .llm import DEFAULT_LIMITS, Constraint, Generated, Limits, OnText, Prompt, Scored, Usage
 from .prefix_cache import PrefixCache
 from .queue import Job, ModelThread

@@ -12,22 +12,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import llama_cpp as L
 import numpy as np
 from numpy.typing import NDArray
 
+from .engine_settings import MAX_SEQUENCES, STRIDE, EngineSettings, physical_cores
 from .errors import CancelledError, ModelError, WeightsError
 
 Logits = NDArray[np.float32]
-KVType = Literal["f16", "q8_0"]
-MAX_SEQUENCES = 256
-"""How many sequences llama.cpp lets one context hold (LLAMA_MAX_SEQ)."""
-
-STRIDE = 64
-"""From so many tokens on, llama.cpp computes each exactly as it would among more of them."""
-
 _KV_TYPES = {"f16": L.GGML_TYPE_F16, "q8_0": L.GGML_TYPE_Q8_0}
 _ABORTED = 2  # llama_decode's answer when the abort callback said so
 _NO_ROOM = 1  # ... and when the context has no cells left
@@ -37,42 +31,6 @@ _STRLEN = ctypes.cast(
     (ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)).strlen, L.ggml_abort_callback
 )
 _NEVER = L.ggml_abort_callback(0)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """How the model is run. The defaults suit a laptop.
-
-    `threads` None is one per physical core; `batch` is how many tokens one decode takes, `rows` for how
-    many of them it can return logits (0.6 MB each with a vocabulary of 150,000), which is also how many
-    sequences there are (sequence 0 is the shared prefix). Memory-mapping is off
-    because quantised weights are repacked when loaded, and a map would hold them twice.
-    """
-
-    threads: int | None = None
-    context: int = 4096
-    batch: int = 512
-    rows: int = 80
-    kv_type: KVType = "f16"
-    flash_attention: bool = True
-    gpu_layers: int | None = None
-    lora: Path | None = None
-    memory_map: bool = False
-    prefix_memory_mb: int = 64
-    prefix_disk_mb: int = 512
-
-
-def physical_cores() -> int:
-    """Cores without their hyper-threads, within what this process may use; at least 1."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = set()
-    for info in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings_list"):
-        with contextlib.suppress(OSError):  # a core that went offline while we looked
-            cores.add(info.read_text())
-    with contextlib.suppress(OSError, ValueError):  # a container's share; "max" is no number
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        usable = min(usable, -(-int(quota) // int(period)))
-    return max(1, min(usable, len(cores) or usable))
 
 
 def _print_nothing(_level: int, _text: bytes, _data: ctypes.c_void_p) -> None:

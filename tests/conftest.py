@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tanqu.models.engine import EngineSettings, LlamaModel
+from tanqu.models.engine import LlamaModel
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import WeightsError
 from tanqu.models.llm import Message, Prompt, Segment
 from tanqu.models.weights import TEST, find

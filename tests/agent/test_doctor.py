@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tanqu.agent import doctor
-from tanqu.agent.settings import Settings
+from tanqu.agent.settings import Settings, load_settings
 
 
 def examined(home: Path, **chosen: str) -> dict[str, object]:
@@ -37,8 +37,28 @@ def test_no_model_needs_no_advice(tmp_path: Path) -> None:
 @pytest.mark.gguf
 def test_a_model_that_is_here_has_a_path_and_a_size(tmp_path: Path, tiny_path: Path) -> None:
     size = tiny_path.stat().st_size
-    expected = {"name": "smollm2-135m", "here": True, "path": str(tiny_path), "bytes": size}
-    assert examined(tmp_path, model="smollm2-135m")["model"] == expected
+    found = examined(tmp_path, model="smollm2-135m")["model"]
+    assert isinstance(found, dict)
+    assert (found["name"], found["here"], found["path"]) == ("smollm2-135m", True, str(tiny_path))
+    assert found["context"] == 4096 and found["bytes"]["weights"] == size < found["bytes"]["memory"]
+
+
+@pytest.mark.gguf
+def test_what_the_engine_is_set_to_is_what_the_model_costs(tmp_path: Path, tiny_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text('[engine]\ncontext = 1024\nkv_type = "q8_0"\nthreads = 1\n')
+    found = doctor.examine(load_settings(environ={}, home=tmp_path, model=str(tiny_path)))
+    engine, model = found["engine"], found["model"]
+    assert isinstance(engine, dict) and isinstance(model, dict)
+    assert (engine["threads"], engine["context"], engine["kv_type"]) == (1, 1024, "q8_0")
+    costs = model["bytes"]
+    assert costs["kv_cache"] == 1024 * costs["kv_cache_per_token"] == 1024 * 30 * 3 * (64 + 64) * 8.5 // 8
+
+
+def test_a_damaged_model_comes_with_advice(tmp_path: Path) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF\x03\0\0\0" + bytes(100))
+    found = examined(tmp_path, model=str(tmp_path / "broken.gguf"))["model"]
+    assert isinstance(found, dict)
+    assert found["here"] is False and "Fetch it again" in str(found["advice"])
 
 
 def test_a_package_that_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,3 +70,11 @@ def test_a_package_that_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.M
 def test_the_findings_are_told_in_lines() -> None:
     found: dict[str, object] = {"a": 1, "b": {"c": "x", "d": {"e": None}}, "f": []}
     assert doctor.told(found) == "a: 1\nb\n  c: x\n  d\n    e: None\nf: []"
+
+
+def test_bytes_are_told_as_people_read_them() -> None:
+    found: dict[str, object] = {
+        "bytes": {"weights": 3 << 20, "kv_cache_per_token": 28 << 10, "kv_cache": None}
+    }
+    told = "bytes\n  weights: 3 MB\n  kv_cache_per_token: 28 KB\n  kv_cache: unknown: the file does not say"
+    assert doctor.told(found) == told

@@ -17,6 +17,7 @@ from tanqu.agent.settings import (
     load_settings,
     newest,
 )
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import InputError
 from tanqu.models.records import Action, Event, Scenario
 
@@ -98,6 +99,19 @@ def test_tables_in_the_file_name_only_what_they_change(tmp_path: Path) -> None:
     assert settings.action_weights == {**ACTION_WEIGHTS, "view": 0.25}
     assert settings.half_life_hours["news"] == 12
     assert settings.half_life_hours["social"] == 21 * 24
+
+
+def test_the_engine_is_set_in_the_file(tmp_path: Path) -> None:
+    write_file(tmp_path, "[engine]\nthreads = 3\ngpu_layers = 10\n")
+    assert load_settings(environ={}, home=tmp_path).engine == EngineSettings(threads=3, gpu_layers=10)
+
+
+@pytest.mark.parametrize(("line", "named"), [("threads = 0", "threads"), ("speed = 1", "speed")])
+def test_an_engine_that_cannot_run_is_refused_by_name(tmp_path: Path, line: str, named: str) -> None:
+    path = write_file(tmp_path, f"[engine]\n{line}\n")
+    with pytest.raises(InputError, match=named) as caught:
+        load_settings(environ={}, home=tmp_path)
+    assert str(path) in str(caught.value) and "kv_type" in str(caught.value)
 
 
 def test_settings_are_frozen() -> None:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tanqu.models.chat_format import ChatFormat
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import ModelError, WeightsError
-from tanqu.models.llama import EngineSettings, Weights
+from tanqu.models.llama import Weights
 from tanqu.models.llm import Message, Prompt, Segment
 from tanqu.models.weights import DEFAULT, TEST, find
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tanqu.models.decoding import Writer
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import ModelError
-from tanqu.models.llama import Batch, Context, EngineSettings, Logits, Weights
+from tanqu.models.llama import Batch, Context, Logits, Weights
 from tanqu.models.llm import Generated, Limits
 from tanqu.models.queue import Job
 

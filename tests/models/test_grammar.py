@@ -20,9 +20,10 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from tanqu.models.decoding import Writer
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import GrammarError
 from tanqu.models.grammar import Grammars
-from tanqu.models.llama import Batch, Context, EngineSettings, Logits, Weights
+from tanqu.models.llama import Batch, Context, Logits, Weights
 from tanqu.models.llm import Constraint, Generated, Limits
 from tanqu.models.queue import Job
 from tanqu.models.weights import TEST, find

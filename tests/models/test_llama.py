@@ -10,16 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import CancelledError, ModelError, WeightsError
 from tanqu.models.llama import (
     Batch,
     Context,
-    EngineSettings,
     Logits,
     Weights,
     common_length,
     log_sum_exp,
-    physical_cores,
 )
 
 SETTINGS = EngineSettings(context=256, batch=128, rows=8)
@@ -215,10 +214,6 @@ def test_an_adapter_that_cannot_be_loaded_is_an_error(tiny_path: Path, tmp_path:
 
 
 # Numbers
-
-
-def test_there_is_at_least_one_core() -> None:
-    assert physical_cores() >= 1
 
 
 @given(st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=40))

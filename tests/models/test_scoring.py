@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.models.llama import Batch, Context, EngineSettings, Logits
+from tanqu.models.engine_settings import EngineSettings
+from tanqu.models.llama import Batch, Context, Logits
 from tanqu.models.llm import Scored
 from tanqu.models.queue import Job
 from tanqu.models.scoring import Trie
