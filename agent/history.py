@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -107,13 +107,10 @@ class History:
         )
 
 
-def read_history(
-    events: Sequence[Event],
-    items: Mapping[str, Item],
-    catalogue: Catalogue,
-    settings: Settings,
-) -> History:
+def read_history(events: Sequence[Event], catalogue: Catalogue, settings: Settings) -> History:
     """Read events (oldest first) against the items they name, and embed what they were about."""
+    named = dict.fromkeys(event.item for event in events if event.item is not None)
+    items = {item.id: item for item in catalogue.get(list(named))}
     weights = event_weights(events, settings.scenario, settings=settings)
     entries = []
     for event, weight in zip(events, weights, strict=True):

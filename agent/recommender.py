@@ -268,7 +268,7 @@ class Recommender:
         asker = _asker(events[0].user if events else "guest", request)
         ledger = Ledger(self.model)
         with Catalogue.in_memory(items, self.catalogue.embedder) as catalogue:
-            read = self._read(events, catalogue)
+            read = read_history(events, catalogue, self.settings)
             query = self._query(asker.user, read, asker.request, ledger)
             found = everything(catalogue, catalogue.ids())
             ranker = Ranker(catalogue, Engagement.empty(), self.weights, self.priors)
@@ -368,12 +368,8 @@ class Recommender:
         )
 
     def _history(self, known: Known) -> History:
-        return without(self._read(known.events, self.catalogue), forgotten_events(known.edits))
-
-    def _read(self, events: Sequence[Event], catalogue: Catalogue) -> History:
-        ids = list(dict.fromkeys(event.item for event in events if event.item is not None))
-        items = {item.id: item for item in catalogue.get(ids)}
-        return read_history(events, items, catalogue, self.settings)
+        read = read_history(known.events, self.catalogue, self.settings)
+        return without(read, forgotten_events(known.edits))
 
     def _keep(self, profile: Profile) -> None:
         """Save a profile as a new version if it is one."""

@@ -144,7 +144,7 @@ def as_groups(
     ids = [topics.members[place][:_SHOWN] for place in places]
     flat = [one for part in ids for one in part]
     events = [Event(id=one, user="catalogue", item=one, action="view") for one in flat]
-    read = read_history(events, {item.id: item for item in catalogue.get(flat)}, catalogue, settings)
+    read = read_history(events, catalogue, settings)
     ends = np.cumsum([len(part) for part in ids]).tolist()
     groups = [
         Group(tuple(range(end - len(part), end)), float(len(part)), "positive")

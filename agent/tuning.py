@@ -18,7 +18,7 @@ from ..models.errors import InputError
 from ..models.records import Event, Item
 from ..vectorstore.engagement import Engagement
 from .fitting import NEGATIVES, Choice, Tuning, fit
-from .history import History, language_of, read_history
+from .history import language_of, read_history
 from .ledger import Ledger
 from .ownership import apply_edits, forgotten_events, silenced
 from .profile import build_profile
@@ -159,18 +159,12 @@ def _choice(recommender: "Recommender", ranker: Ranker, one: _Held, items: Seque
 
 
 def _query(recommender: "Recommender", one: _Held) -> Query:
-    history = _history(recommender, one.events)
+    history = read_history(one.events, recommender.catalogue, recommender.settings)
     language = language_of([entry.content for entry in history.entries[-_LANGUAGE_FROM:]])
     profile = build_profile(one.user, history, language, Ledger(None), recommender.prompts)
     profile = apply_edits(profile, recommender.memory.edits(one.user))
     scenario = recommender.settings.scenario
     return Query(silenced(history, profile), profile, "", scenario, newest(one.events))
-
-
-def _history(recommender: "Recommender", events: Sequence[Event]) -> History:
-    ids = list(dict.fromkeys(event.item for event in events if event.item is not None))
-    items = {item.id: item for item in recommender.catalogue.get(ids)}
-    return read_history(events, items, recommender.catalogue, recommender.settings)
 
 
 __all__ = ["FEWEST_USERS", "as_toml", "choices", "keep", "tune"]

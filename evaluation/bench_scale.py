@@ -213,9 +213,7 @@ def _bench(recommender: Recommender, home: Path) -> Bench:
     ranker = Ranker(catalogue, counts.engagement(Ledger(None)), load_weights(), Priors(memory_database()))
     queries = []
     for user in ASKERS:
-        events = memory.events(user)
-        items = {item.id: item for item in catalogue.get([event.item for event in events if event.item])}
-        history = read_history(events, items, catalogue, recommender.settings)
+        history = read_history(memory.events(user), catalogue, recommender.settings)
         queries.append(Query(history, recommender.profile(user)))
     return Bench(recommender, counts, ranker, tuple(queries))
 

@@ -128,11 +128,9 @@ def _rank(recommender: Recommender, user: str) -> float:
 
     The candidates are read anew: the model keeps the prefix, not what was scored after it.
     """
-    items = {item.id: item for item in recommender.catalogue.get(recommender.catalogue.ids())}
-    events = recommender.memory.events(user)
-    history = read_history(events, items, recommender.catalogue, recommender.settings)
+    history = read_history(recommender.memory.events(user), recommender.catalogue, recommender.settings)
     query = Query(history, recommender.profile(user))
-    ids = [one for one in items if one not in history.consumed][:_CANDIDATES]
+    ids = [one for one in recommender.catalogue.ids() if one not in history.consumed][:_CANDIDATES]
     found = everything(recommender.catalogue, ids)
     ranker = Ranker(recommender.catalogue, Engagement.empty(), load_weights(), Priors(memory_database()))
     model = recommender.model

@@ -23,7 +23,7 @@ from ..agent.settings import Settings, newest
 from ..agent.told import Thing
 from ..models.embedder import Embedder, SentenceEmbedder
 from ..models.llm import LanguageModel
-from ..models.records import Explanation, Id, Item, Language, Ranked, Record, Scenario
+from ..models.records import Explanation, Id, Language, Ranked, Record, Scenario
 from ..prompts import Prompts
 from ..vectorstore.catalogue import Catalogue
 from ..vectorstore.database import memory_database
@@ -152,7 +152,6 @@ class Bench:
     """The product's path from events to reasons, over one sample."""
 
     catalogue: Catalogue
-    items: dict[str, Item]
     settings: Settings
     language: Language
     engagement: Engagement
@@ -169,9 +168,8 @@ class Bench:
         used = [[one.item for one in sample.events if one.user == user and one.item] for user in users]
         engagement = Engagement.build(used, catalogue.ids())
         ranker = Ranker(catalogue, engagement, load_weights(), Priors(memory_database()))
-        items = {item.id: item for item in sample.items}
         settings = Settings(scenario=scenario, language=language)
-        return cls(catalogue, items, settings, language, engagement, ranker, users)
+        return cls(catalogue, settings, language, engagement, ranker, users)
 
     def __enter__(self) -> "Bench":
         """Itself."""
@@ -185,7 +183,7 @@ class Bench:
         """What the user did, read anew; without the events in `but`."""
         sample = load_sample(self.settings.scenario, self.language)
         events = [event for event in sample.events if event.user == user and event.id not in but]
-        return read_history(events, self.items, self.catalogue, self.settings)
+        return read_history(events, self.catalogue, self.settings)
 
     def made(self, user: str, model: LanguageModel | None) -> Ranking:
         """The ranking of a user, with the model if there is one."""

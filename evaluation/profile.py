@@ -71,8 +71,7 @@ class Bench:
 
     def read(self, events: Sequence[Event]) -> History:
         """The events against the items of the catalogue."""
-        items = self.catalogue.get([event.item for event in events if event.item is not None])
-        return read_history(events, {item.id: item for item in items}, self.catalogue, self.settings)
+        return read_history(events, self.catalogue, self.settings)
 
     def profile(self, user: str, history: History) -> Profile:
         """The profile of a history, built from nothing."""

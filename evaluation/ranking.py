@@ -112,8 +112,7 @@ class Tanqu:
         return ranked
 
     def _query(self, question: Question) -> Query:
-        items = {item.id: item for item in self._catalogue.get(question.history)}
-        history = read_history(question.events, items, self._catalogue, self._settings)
+        history = read_history(question.events, self._catalogue, self._settings)
         language = language_of([entry.content for entry in history.entries[-_LANGUAGE_FROM:]])
         profile = build_profile(question.user, history, language, Ledger(None), self._prompts)
         return Query(history, profile, "", self._settings.scenario, newest(question.events))

@@ -59,7 +59,7 @@ def history_of(catalogue: Catalogue, *about: str, action: str = "view") -> Histo
         )
         for at, one in enumerate(about)
     ]
-    return read_history(events, BY_ID, catalogue, Settings())
+    return read_history(events, catalogue, Settings())
 
 
 def channels(
@@ -156,7 +156,6 @@ def test_interests_may_come_in_any_order(catalogue: Catalogue) -> None:
             Event(id="e0", user="u", item="chess0", action="dislike", time=START),
             Event(id="e1", user="u", item="violin0", action="like", time=START),
         ],
-        BY_ID,
         catalogue,
         Settings(),
     )
@@ -196,6 +195,6 @@ def test_given_items_are_candidates_without_a_search(catalogue: Catalogue) -> No
 
 def test_an_empty_profile_and_catalogue_give_nothing() -> None:
     with Catalogue.in_memory([], HashEmbedder()) as empty:
-        history = read_history([], {}, empty, Settings())
+        history = read_history([], empty, Settings())
         pool = Channels(empty, Engagement.empty(), history, Profile(user="u"))
         assert pool.find("anything", 10, at_least=5) == []

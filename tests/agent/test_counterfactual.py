@@ -63,7 +63,7 @@ def scorer(prompt: Prompt, text: str) -> float:
 
 
 def read(ranker: Ranker, events: Sequence[Event]) -> History:
-    return read_history(events, BY_ID, ranker.catalogue, Settings())
+    return read_history(events, ranker.catalogue, Settings())
 
 
 def made(

@@ -57,7 +57,7 @@ def catalogue() -> Iterator[Catalogue]:
 
 
 def read(catalogue: Catalogue, events: list[Event]) -> History:
-    return read_history(events, {item.id: item for item in ITEMS}, catalogue, Settings(scenario="video"))
+    return read_history(events, catalogue, Settings(scenario="video"))
 
 
 def pick(item: Item, rank: int = 1) -> Ranked:

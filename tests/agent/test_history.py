@@ -36,8 +36,7 @@ def read(catalogue: Catalogue, *events: dict[str, object], scenario: str = "shop
         Event.model_validate({"id": f"e{at}", "user": "u", "time": START + timedelta(days=at)} | event)
         for at, event in enumerate(events)
     ]
-    items = {item.id: item for item in ITEMS}
-    return read_history(made, items, catalogue, Settings.model_validate({"scenario": scenario}))
+    return read_history(made, catalogue, Settings.model_validate({"scenario": scenario}))
 
 
 def is_one_visible_line(text: str) -> bool:

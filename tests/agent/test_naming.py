@@ -58,7 +58,7 @@ def named(
 ) -> list[Named]:
     """A name for each title as a group of its own."""
     events = [Event(id=f"e{at}", user="u", query=title, action="search") for at, title in enumerate(titles)]
-    history = read_history(events, {}, catalogue, Settings())
+    history = read_history(events, catalogue, Settings())
     groups = [Group((at,), 1.0, "positive") for at in range(len(titles))]
     return name_groups("u", history, groups, language, Ledger(model), PROMPTS)
 
@@ -135,7 +135,7 @@ def profile_of(
         for at, one in enumerate(items)
     ]
     with Catalogue.in_memory(items, embedder) as shop:
-        history = read_history(events, {one.id: one for one in items}, shop, Settings())
+        history = read_history(events, shop, Settings())
         return build_profile("u", history, language, Ledger(model), PROMPTS)
 
 

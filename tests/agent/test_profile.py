@@ -77,7 +77,7 @@ def events_of(*done: Did) -> list[Event]:
 
 
 def history_of(catalogue: Catalogue, *done: Did) -> History:
-    return read_history(events_of(*done), BY_ID, catalogue, Settings())
+    return read_history(events_of(*done), catalogue, Settings())
 
 
 def build(history: History, model: ScriptedModel | None = None, known: Profile | None = None) -> Profile:
@@ -188,7 +188,7 @@ def test_deleting_an_event_deletes_or_weakens_what_rested_on_it(
     whole = history_of(catalogue, *done)
     gone = whole.entries[at % len(whole)]
     rest = [entry.event for entry in whole.entries if entry is not gone]
-    left = read_history(rest, BY_ID, catalogue, Settings())
+    left = read_history(rest, catalogue, Settings())
     if gone.weight > 0 and gone.item:
         assert (
             weight_of(build(left), gone.item.id, left) <= weight_of(build(whole), gone.item.id, whole) + 1e-9
@@ -206,7 +206,7 @@ def test_a_long_history_is_grouped_by_its_heaviest_things() -> None:
         for at, item in enumerate(items)
     ]
     with Catalogue.in_memory(items, HashEmbedder(256)) as catalogue:
-        history = read_history(events, {item.id: item for item in items}, catalogue, Settings())
+        history = read_history(events, catalogue, Settings())
     groups = group(history, "positive")
     places = [place for one in groups for place in one.places]
     assert sorted(places) == list(range(520))
@@ -335,7 +335,7 @@ from tanqu.vectorstore.catalogue import Catalogue
 
 words = "quick brown fox jumps over lazy dog", "lazy dog over jumps fox brown quick"
 events = [Event(id=one, user="u", query=one, action="view") for one in words]
-history = read_history(events, {}, Catalogue.in_memory([], HashEmbedder()), Settings())
+history = read_history(events, Catalogue.in_memory([], HashEmbedder()), Settings())
 [interest] = build_profile("u", history, "en", Ledger(None), Prompts()).interests
 found = f"{interest.keyword} {interest.theme}"
 """

@@ -53,7 +53,7 @@ def catalogue() -> Iterator[Catalogue]:
 def read(catalogue: Catalogue, events: list[Event]) -> History:
     """Events in the order in which the memory gives them: by time, and as they came."""
     ordered = sorted(events, key=lambda event: event.time or START)
-    return read_history(ordered, BY_ID, catalogue, Settings())
+    return read_history(ordered, catalogue, Settings())
 
 
 def build(
@@ -205,7 +205,7 @@ def test_ten_thousand_events_have_a_profile_in_seconds() -> None:
         for at in range(10_000)
     ]
     with Catalogue.in_memory(items, HashEmbedder(64)) as catalogue:
-        history = read_history(events, {item.id: item for item in items}, catalogue, Settings())
+        history = read_history(events, catalogue, Settings())
         ledger = Ledger(None)
         profile = build_profile("u", history, "en", ledger, PROMPTS)
     supported = {event for one in profile.positive for event in one.evidence}

@@ -75,7 +75,7 @@ def ranked(
     for at, (action, _, about) in enumerate(one.partition(" ") for one in done):
         event = {"id": f"e{at}", "user": "u", "action": action, "time": START + timedelta(days=at)}
         events.append(Event.model_validate(event | {"item" if about in BY_ID else "query": about}))
-    history = read_history(events, BY_ID, catalogue, Settings())
+    history = read_history(events, catalogue, Settings())
     profile = build_profile("u", history, "en", Ledger(None), Prompts())
     found = everything(catalogue, list(BY_ID) if ids is None else ids)
     query = Query(history, profile, request, "shop", START)

@@ -39,8 +39,7 @@ class Home:
         return topics_of(self.catalogue, self.memory)
 
     def history(self, *events: Event) -> History:
-        items = {item.id: item for item in self.catalogue.get([str(event.item) for event in events])}
-        return read_history(events, items, self.catalogue, Settings())
+        return read_history(events, self.catalogue, Settings())
 
 
 @pytest.fixture

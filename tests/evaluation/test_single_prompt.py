@@ -29,7 +29,7 @@ def catalogue() -> Iterator[Catalogue]:
 
 def history(catalogue: Catalogue, *used: str) -> History:
     events = [Event(id=f"e{at}", user="u", item=item, action="purchase") for at, item in enumerate(used)]
-    return read_history(events, {item.id: item for item in ITEMS}, catalogue, Settings())
+    return read_history(events, catalogue, Settings())
 
 
 def interest(*evidence: str) -> Interest:
