@@ -5,16 +5,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from ..models.errors import InputError
-from ..models.records import MAX_ID, Id, Profile, Recommendation, Run
+from ..models.records import Profile, Recommendation, Run
 from ..prompts import clean
+from .asked import asker_of
 from .what_if import what_if
 
 out = Console(highlight=False, soft_wrap=False)
@@ -39,17 +38,12 @@ _WORDS = {
     },
 }  # fmt: skip
 _EVIDENCE_SHOWN = 3
-_ID: TypeAdapter[str] = TypeAdapter(Id)
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def user_id(text: str) -> str:
     """A user's id as it was typed; raises InputError if nobody can have it."""
-    try:
-        return _ID.validate_python(text)
-    except ValidationError as error:
-        msg = f"the user id {text[:100]!r} cannot be used: give 1 to {MAX_ID} characters that can be printed"
-        raise InputError(msg) from error
+    return asker_of(text).user
 
 
 def say(text: str) -> None:

@@ -1,32 +1,22 @@
 """The recommender: events to profile, to candidates, to ranks, to reasons, in one place to read."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import ValidationError
 from sqlalchemy import Engine
 
 from ..models.embedder import Embedder, SentenceEmbedder
 from ..models.errors import InputError, NotFoundError
 from ..models.llm import LanguageModel
 from ..models.records import (
-    MAX_ID,
     Candidate,
-    Enrichment,
     Event,
-    Explanation,
-    Id,
     Item,
     Language,
     Profile,
-    Ranked,
-    Recommendation,
-    Record,
-    Text,
 )
 from ..prompts import Prompts
 from ..vectorstore.catalogue import Catalogue, UpsertResult
@@ -34,55 +24,32 @@ from ..vectorstore.database import open_database
 from ..vectorstore.engagement import Engagement
 from ..vectorstore.filters import compile_where
 from ..vectorstore.indexing import Progress
+from .asked import Asked, Where, as_events, asker_of, check_count, nobody
 from .candidates import Channels, everything
 from .company import Others
+from .composing import Composer
 from .counterfactual import Ranking, with_counterfactuals
 from .enrichment import Enriched, Enricher
-from .explain import Explainer
-from .exploration import Explorer, share_of
-from .files import EventBuilder
-from .history import History, language_of, read_history
+from .exploration import share_of
+from .history import read_history
 from .ledger import Ledger
-from .memory import Edit, EditKind, Forgotten, Memory, RecordResult
+from .memory import EditKind, Forgotten, Memory, RecordResult
 from .news import one_per_story, recent
 from .others import Counts, forget_engagement
 from .owner import Owner
-from .ownership import Change, apply_edits, compare, forgotten_events, pinned_events, silenced, without
+from .ownership import Change, compare
 from .priors import Priors
-from .profile import build_profile
-from .ranking import Query, Ranker, weights_in_force
+from .profiles import Profiles
+from .ranking import Ranker, weights_in_force
 from .run import Run
-from .selection import select
 from .settings import Settings, load_settings, newest
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
     from langchain_core.tools import BaseTool
 
-MAX_PICKS = 100
-_TEXTS = 50  # so many say which language to answer in
 _NOW = datetime.max.replace(tzinfo=UTC)  # later than any event that says when
-Where = Mapping[str, object]
 WhatIf = Literal["signals", "all"]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """How many picks, under which filter, the items that were used before, and how many picks are to be new."""
-
-    n: int
-    where: Where | None = None
-    used: tuple[Item, ...] = ()
-    new: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the memory has of a user: events, the changes they made, and the last profile."""
-
-    events: tuple[Event, ...]
-    edits: tuple[Edit, ...]
-    profile: Profile | None
 
 
 class Recommender:
@@ -109,6 +76,7 @@ class Recommender:
         self.weights, self.weights_file = weights_in_force(settings)
         self.priors = priors
         self._counts = Counts(memory, catalogue, settings.home)
+        self._profiles = Profiles(memory, catalogue, settings, self.prompts)
         self._database = database
         self._owner = Owner(memory, model, settings.home)
 
@@ -163,7 +131,7 @@ class Recommender:
 
     def record(self, events: Iterable[Event | Where]) -> RecordResult:
         """Remember events; those without an id get one, those without a time happened now."""
-        return self.memory.record(_events(events))
+        return self.memory.record(as_events(events))
 
     def profile(self, user: str) -> Profile:
         """The user's interests as the events support them now.
@@ -172,12 +140,12 @@ class Recommender:
             InputError: `user` cannot be anybody's id.
             NotFoundError: no event of this user is known.
         """
-        user = _asker(user).user
+        user = asker_of(user).user
         if not self.memory.has_user(user):
-            raise NotFoundError(_unknown(user))
-        known = self._known(user)
-        found = self._profile(user, self._history(known), "", Ledger(self.model), known)
-        self._keep(found)
+            raise NotFoundError(nobody(user))
+        known = self._profiles.known(user)
+        found = self._profiles.profile(user, self._profiles.history(known), "", Ledger(self.model), known)
+        self._profiles.keep(found)
         return found
 
     def recommend(
@@ -208,21 +176,21 @@ class Recommender:
             InputError: an argument cannot be used, or the catalogue is empty.
             NotFoundError: the user is unknown and nothing was asked for.
         """
-        _check(n)
+        check_count(n)
         compile_where(where)  # a wrong filter is told before the model has worked
         new = share_of(n, self.settings.explore if explore is None else explore)
-        asker = _asker(user, request)
+        asker = asker_of(user, request)
         user, request = asker.user, asker.request
         if not len(self.catalogue):
             msg = f"the catalogue in {self.settings.home} is empty: add items with `tanqu index FILE`"
             raise InputError(msg)
         if not request and not self.memory.has_user(user):
-            raise NotFoundError(_unknown(user))
+            raise NotFoundError(nobody(user))
         ledger = Ledger(self.model)
-        known = self._known(user)
-        history = self._history(known)
-        query = self._query(user, history, request, ledger, known)
-        self._keep(query.profile)
+        known = self._profiles.known(user)
+        history = self._profiles.history(known)
+        query = self._profiles.query(user, history, request, ledger, known)
+        self._profiles.keep(query.profile)
         engagement = self._counts.engagement(ledger)
         with ledger.stage("candidates"):
             channels = Channels(self.catalogue, engagement, query.history, query.profile, where)
@@ -233,7 +201,7 @@ class Recommender:
             ledger.tell("popular" if engagement.known else "no_order")
         ranker = Ranker(self.catalogue, engagement, self.weights, self.priors)
         asked = Asked(n, where, tuple(query.history.items), new)
-        run = self._finish(ranker, found, query, asked, ledger)
+        run = self._composer(ranker, Others(self.memory, user)).compose(found, query, asked, ledger)
         if what_if:
             model_scores = self.settings.model_scores
             apart = tuple(one.item for one in run.recommendations if one.new_for_you)
@@ -262,21 +230,24 @@ class Recommender:
             InputError: `n` or the user of the events cannot be used.
             ValidationError: pydantic's, for an event or an item that is none.
         """
-        _check(n)
-        events = sorted(_events(history), key=lambda event: event.time or _NOW)
+        check_count(n)
+        events = sorted(as_events(history), key=lambda event: event.time or _NOW)
         items = [Item.model_validate(item) for item in candidates]
-        asker = _asker(events[0].user if events else "guest", request)
+        asker = asker_of(events[0].user if events else "guest", request)
         ledger = Ledger(self.model)
         with Catalogue.in_memory(items, self.catalogue.embedder) as catalogue:
             read = read_history(events, catalogue, self.settings)
-            query = self._query(asker.user, read, asker.request, ledger)
+            query = self._profiles.query(asker.user, read, asker.request, ledger)
             found = everything(catalogue, catalogue.ids())
             ranker = Ranker(catalogue, Engagement.empty(), self.weights, self.priors)
-            return self._finish(ranker, found, query, Asked(n), ledger)
+            return self._composer(ranker).compose(found, query, Asked(n), ledger)
 
     def event_titles(self, user: str) -> dict[str, str]:
         """What each of a user's events was about, by event id."""
-        return {one.id: one.text for one in self._history(self._known(_asker(user).user)).shown()}
+        return {
+            one.id: one.text
+            for one in self._profiles.history(self._profiles.known(asker_of(user).user)).shown()
+        }
 
     # --- for agents of one's own -----------------------------------------------------------------
 
@@ -319,18 +290,18 @@ class Recommender:
 
     def undo(self, user: str) -> Profile:
         """Take back the last change; raises NotFoundError if there is none."""
-        self._owner.undo(_asker(user).user)
+        self._owner.undo(asker_of(user).user)
         return self.profile(user)
 
     def diff(self, user: str, before: datetime, after: datetime | None = None) -> tuple[Change, ...]:
         """What changed in the profile between two moments (default: until now)."""
-        user = _asker(user).user
+        user = asker_of(user).user
         now = self.memory.profile(user) if after is None else self.memory.profile_at(user, after)
         return compare(self.memory.profile_at(user, before), now)
 
     def export_user(self, user: str) -> dict[str, object]:
         """Everything of a user that cannot be computed again, as plain JSON values."""
-        return self.memory.export_user(_asker(user).user)
+        return self.memory.export_user(asker_of(user).user)
 
     def import_user(self, data: object, *, replace: bool = False) -> str:
         """Take in an export and return its user; raises InputError if it is none, or the user is known."""
@@ -338,7 +309,7 @@ class Recommender:
 
     def forget_user(self, user: str) -> Forgotten:
         """Remove everything of a user from every file, and every byte of it."""
-        return self._owner.forget(_asker(user).user)
+        return self._owner.forget(asker_of(user).user)
 
     def close(self) -> None:
         """Close the catalogue and the database. The model stays open: it was not opened here."""
@@ -362,153 +333,11 @@ class Recommender:
         self._owner.change(self.profile(user), kind, keyword, new)
         return self.profile(user)
 
-    def _known(self, user: str) -> Known:
-        return Known(
-            tuple(self.memory.events(user)), tuple(self.memory.edits(user)), self.memory.profile(user)
-        )
-
-    def _history(self, known: Known) -> History:
-        read = read_history(known.events, self.catalogue, self.settings)
-        return without(read, forgotten_events(known.edits))
-
-    def _keep(self, profile: Profile) -> None:
-        """Save a profile as a new version if it is one."""
-        if profile != self.memory.profile(profile.user):
-            self.memory.save_profile(profile)
-
-    def _profile(
-        self, user: str, history: History, request: str, ledger: Ledger, known: Known | None = None
-    ) -> Profile:
-        """The profile of a history; that of a user who is known, with the changes they made."""
-        ledger.language = language = self._language(history, request)
-        unknown = sum(1 for entry in history.entries if entry.weight and not entry.content)
-        if unknown:
-            ledger.tell("unknown_items", n=unknown)
-        if known is None:
-            return build_profile(user, history, language, ledger, self.prompts)
-        found = build_profile(
-            user,
-            history,
-            language,
-            ledger,
-            self.prompts,
-            known.profile,
-            names=self.memory.names,
-            kept=pinned_events(known.edits),
-        )
-        return apply_edits(found, known.edits)
-
-    def _language(self, history: History, request: str) -> Language:
-        if self.settings.language != "auto":
-            return self.settings.language
-        texts = [request] if request else [entry.content for entry in history.entries[-_TEXTS:]]
-        if not any(texts):
-            texts = [item.title for item in self.catalogue.get(self.catalogue.ids()[:_TEXTS])]
-        return language_of(texts)
-
-    def _query(
-        self, user: str, history: History, request: str, ledger: Ledger, known: Known | None = None
-    ) -> Query:
-        profile = self._profile(user, history, request, ledger, known)
-        moment = newest([entry.event for entry in history.entries])
-        return Query(silenced(history, profile), profile, request, self.settings.scenario, moment)
-
     def _news(self, found: Sequence[Candidate], now: datetime | None) -> list[Candidate]:
         """One item per story, and none that is old; without `now` nothing is."""
         fresh = recent(found, now)
         return one_per_story(fresh, self.catalogue.vectors([one.item.id for one in fresh]))
 
-    def _finish(
-        self, ranker: Ranker, found: Sequence[Candidate], query: Query, asked: Asked, ledger: Ledger
-    ) -> Run:
-        """Rank, pick, explain, and put the run together."""
-        catalogue, history, profile = ranker.catalogue, query.history, query.profile
-        ranked = ranker.rank(found, query, ledger, self.prompts, self.settings.model_scores)
-        explorer = Explorer(ranker, self.memory, self.prompts, self.settings)
-        new = explorer.explore(asked.new, query, asked.used, asked.where, ledger)
-        taken = (*asked.used, *(one.candidate.item for one in new))
-        picks = [*select(ranked, profile, taken, asked.n - len(new)), *new]
-        if len(picks) < asked.n:
-            ledger.tell("too_few", n=asked.n, found=len(picks))
-        others = Others(self.memory, profile.user) if catalogue is self.catalogue else None
-        explainer = Explainer(catalogue, self.prompts, others)
-        reasons = explainer.explain(picks, profile, history, self.settings.scenario, ledger)
-        understood = catalogue.enrichments([pick.candidate.item.id for pick in picks])
-        return Run(
-            user=profile.user,
-            request=query.request,
-            scenario=self.settings.scenario,
-            created=datetime.now(UTC),
-            profile=profile,
-            recommendations=tuple(
-                _picked(place, pick, why, understood.get(pick.candidate.item.id))
-                for place, (pick, why) in enumerate(zip(picks, reasons, strict=True), 1)
-            ),
-            candidates=tuple(ranked),
-            history=history.shown(),
-            where=dict(asked.where or {}),
-            weights=dict(self.weights.weights),
-            calls=tuple(ledger.calls),
-            seconds=ledger.seconds,
-            fingerprints=self._fingerprints(catalogue, profile.language),
-            notes=tuple(ledger.notes),
-        )
-
-    def _fingerprints(self, catalogue: Catalogue, language: Language) -> dict[str, str]:
-        model = f"{self.model.name} ({self.model.fingerprint})" if self.model else "none"
-        return {
-            "model": model,
-            "prompts": self.prompts.fingerprint(language),
-            "embedder": f"{catalogue.embedder.name} ({catalogue.embedder.fingerprint[:12]})",
-            "catalogue": catalogue.fingerprint,
-            "signal_weights": self._weights_version(),
-        }
-
-    def _weights_version(self) -> str:
+    def _composer(self, ranker: Ranker, others: Others | None = None) -> Composer:
         name = self.weights_file.name if self.weights_file else "tanqu"
-        return f"{name} ({self.weights.fingerprint})"
-
-
-def _picked(place: int, pick: Ranked, why: Explanation, understood: Enrichment | None) -> Recommendation:
-    return Recommendation(
-        rank=place,
-        item=pick.candidate.item,
-        score=pick.score,
-        signals=pick.signals,
-        interest=pick.candidate.interest,
-        explanation=why,
-        rank_without_model=pick.rank_without_model,
-        enrichment=understood,
-        new_for_you=pick.candidate.new_for_you,
-    )
-
-
-def _events(rows: Iterable[Event | Where]) -> list[Event]:
-    build = EventBuilder()
-    return [row if isinstance(row, Event) else build(dict(row)) for row in rows]
-
-
-class _Asker(Record):
-    user: Id
-    request: Text = ""
-
-
-def _asker(user: str, request: str = "") -> _Asker:
-    """Who asks for what, as it can be stored; raises InputError if it cannot be."""
-    try:
-        asker = _Asker(user=user, request=request)
-    except ValidationError as error:
-        shown = repr(str(user)[:100])
-        msg = f"the user id {shown} cannot be used: give 1 to {MAX_ID} characters that can be printed"
-        raise InputError(msg) from error
-    return asker.model_copy(update={"request": asker.request.strip()})
-
-
-def _check(n: int) -> None:
-    if not 1 <= n <= MAX_PICKS:
-        msg = f"{n} recommendations cannot be given: ask for 1 to {MAX_PICKS}"
-        raise InputError(msg)
-
-
-def _unknown(user: str) -> str:
-    return f"no events of user {user!r} are known: record some with `tanqu ingest FILE`, or give a request"
+        return Composer(ranker, self.memory, self.prompts, self.settings, name, others)

@@ -15,6 +15,7 @@ from tanqu.agent.checker import problems
 from tanqu.agent.console import show_picks
 from tanqu.agent.explain import Explainer
 from tanqu.agent.exploration import share_of
+from tanqu.agent.profiles import Profiles
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.agent.why import why
@@ -284,8 +285,8 @@ def test_a_reason_cites_the_interest_that_leads_there_and_says_it_is_new(
         recommender.add_items(sample.items)
         recommender.record(sample.events)
         run = recommender.recommend(user, n=8, explore=0.5)
-        known = recommender._known(user)
-        history = recommender._history(known)
+        profiles = Profiles(recommender.memory, recommender.catalogue, chosen, recommender.prompts)
+        history = profiles.history(profiles.known(user))
         for pick in new_picks(run):
             bridge, reason = pick.new_for_you, pick.explanation
             assert bridge and reason.grounded and reason.written_by == "template"

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tanqu.agent.recommender import MAX_PICKS, Recommender
+from tanqu.agent.asked import MAX_PICKS
+from tanqu.agent.recommender import Recommender
 from tanqu.agent.run import Run
 from tanqu.agent.settings import Settings
 from tanqu.evaluation.samples import Sample, demo_user, load_sample
