@@ -329,7 +329,8 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
 @models_app.command("list")
 def models_list(as_json: Json = False) -> None:
     """List the models that Tanqu knows, and which are here."""
-    from ..models.weights import listed, weights_folder
+    from ..models.weights import listed
+    from ..models.weights_store import weights_folder
 
     rows = [
         {
@@ -349,7 +350,7 @@ def models_list(as_json: Json = False) -> None:
 @models_app.command("fetch")
 def models_fetch(name: Annotated[str, typer.Argument(help="A listed name, or owner/repo:file.gguf")]) -> None:
     """Fetch a model and check it."""
-    from ..models.weights import fetch
+    from ..models.fetching import fetch
 
     with console.downloading() as bar:
         path = fetch(name, bar)

@@ -10,7 +10,8 @@ from ..models.embedder import SentenceEmbedder
 from ..models.engine_settings import EngineSettings, physical_cores
 from ..models.errors import TanquError
 from ..models.footprint import footprint
-from ..models.weights import find, weights_folder
+from ..models.weights import find
+from ..models.weights_store import weights_folder
 from .ranking import weights_in_force
 from .settings import Settings
 

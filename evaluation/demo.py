@@ -12,8 +12,8 @@ from ..agent.recommender import Recommender, WhatIf
 from ..agent.report import write_report
 from ..agent.settings import load_settings
 from ..models.errors import InputError
+from ..models.fetching import fetch
 from ..models.records import Event, Item, Language, Run, Scenario
-from ..models.weights import fetch
 from .datasets import movielens_100k
 from .samples import SCENARIOS, demo_user, load_sample
 

@@ -32,7 +32,7 @@ from .llm import DEFAULT_LIMITS, Constraint, Generated, Limits, OnText, Prompt, 
 from .prefix_cache import PrefixCache
 from .queue import Job, ModelThread
 from .scoring import Trie
-from .weights import sha256_of
+from .weights_store import sha256_of
 
 T = TypeVar("T")
 
