@@ -19,7 +19,7 @@ from typing import cast
 import platformdirs
 from pydantic import ValidationError
 
-from ..agent.files import event_id
+from ..agent.events import event_id
 from ..models.errors import InputError
 from ..models.records import Event, Item
 from ..models.weights_store import Progress

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tanqu.agent import cli
-from tanqu.agent.files import EventBuilder
+from tanqu.agent.events import EventBuilder
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.run import Run
 from tanqu.agent.settings import Settings

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tanqu.agent.files import MAX_LINE, MAX_PROBLEMS, EventBuilder, Loaded, event_id, read_events, read_items
+from tanqu.agent.events import EventBuilder, event_id
+from tanqu.agent.file_rows import MAX_LINE
+from tanqu.agent.files import MAX_PROBLEMS, Loaded, read_events, read_items
 from tanqu.models.errors import InputError
 from tanqu.models.records import MAX_TEXT, Item
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tanqu.agent.files import event_id
+from tanqu.agent.events import event_id
 from tanqu.evaluation.datasets import (
     Column,
     Sequence,
