@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..models.errors import InputError, TanquError
-from . import console, profile_command, tune_command
+from . import console, models_command, profile_command, tune_command
 from .console import say
 
 app = typer.Typer(
@@ -24,9 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="Language models: which there are, fetching them, where they lie.")
-app.add_typer(models_app, name="models", no_args_is_help=True)
-
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 User = Annotated[str, typer.Argument(help="The user's id.", callback=console.user_id)]
 Explore = Annotated[
@@ -199,6 +196,7 @@ def ingest(
     )  # fmt: skip
 
 
+app.add_typer(models_command.app, name="models", no_args_is_help=True)
 profile_command.register(app, opened)
 tune_command.register(app, opened, _settings)
 
@@ -324,45 +322,6 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
 
     found = examine(_settings(context))
     _print(found, as_json, told(found))
-
-
-@models_app.command("list")
-def models_list(as_json: Json = False) -> None:
-    """List the models that Tanqu knows, and which are here."""
-    from ..models.weights import listed
-    from ..models.weights_store import weights_folder
-
-    rows = [
-        {
-            "name": name, "title": one.title, "licence": one.licence, "bytes": one.size,
-            "here": (weights_folder() / one.file).is_file(),
-        }
-        for name, one in listed().items()
-    ]  # fmt: skip
-    lines = [
-        f"{row['name']:22} {int(str(row['bytes'])) >> 20:>5} MB  {row['licence']:12} "
-        f"{'here' if row['here'] else 'not fetched'}"
-        for row in rows
-    ]
-    _print(rows, as_json, "\n".join(lines))
-
-
-@models_app.command("fetch")
-def models_fetch(name: Annotated[str, typer.Argument(help="A listed name, or owner/repo:file.gguf")]) -> None:
-    """Fetch a model and check it."""
-    from ..models.fetching import fetch
-
-    with console.downloading() as bar:
-        path = fetch(name, bar)
-    typer.echo(path)
-
-
-@models_app.command("path")
-def models_path(name: Annotated[str, typer.Argument(help="A listed name, a Hub id or a path")]) -> None:
-    """Print where a fetched model lies."""
-    from ..models.weights import find
-
-    typer.echo(find(name))
 
 
 def _keep_scenario(context: typer.Context) -> None:
