@@ -56,13 +56,15 @@ class Tuning(Record):
 class Choice:
     """What a user took, at the first place, among what they never touched, as the ranker sees each.
 
-    `given` and `alone` are the model's likelihoods, None without a model; `events` came before.
+    `given` and `alone` are the model's likelihoods, None without a model; `events` came before. The weight of
+    the model counts by `model_share`.
     """
 
     signals: Mapping[str, Values]
     given: Values | None
     alone: Values | None
     events: int
+    model_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class _Table:
     values: Values
     given: Values | None
     alone: Values | None
+    share: Values
 
     @classmethod
     def of(cls, found: Sequence[Choice]) -> "_Table":
@@ -83,8 +86,9 @@ class _Table:
         given = [one.given for one in found if one.given is not None]
         alone = [one.alone for one in found if one.alone is not None]
         if len(given) < len(found):
-            return cls(names, values, None, None)
-        return cls((*names, "model"), values, np.array(given), np.array(alone))
+            return cls(names, values, None, None, np.ones(len(found)))
+        share = np.array([one.model_share for one in found])
+        return cls((*names, "model"), values, np.array(given), np.array(alone), share)
 
     def at(self, alpha: float) -> Values:
         """All signals, with the model's at this alpha as the last."""
@@ -95,7 +99,7 @@ class _Table:
         model = np.where(
             spread > 1e-12, (raw - raw.mean(axis=1, keepdims=True)) / np.maximum(spread, 1e-12), 0
         )
-        return np.concatenate([self.values, model[:, :, None]], axis=2)
+        return np.concatenate([self.values, (model * self.share[:, None])[:, :, None]], axis=2)
 
 
 def fit(found: Sequence[Choice], current: RankingWeights, seed: int = 0) -> Tuning:

@@ -155,7 +155,7 @@ def _choice(recommender: "Recommender", ranker: Ranker, one: _Held, items: Seque
     if recommender.model is not None and recommender.settings.model_scores:
         ledger = Ledger(recommender.model)
         given, alone = ranker.likelihoods(items, query, ledger, recommender.prompts)
-    return Choice(ranker.scaled(raw), given, alone, len(one.events))
+    return Choice(ranker.scaled(raw), given, alone, len(one.events), ranker.model_share)
 
 
 def _query(recommender: "Recommender", one: _Held) -> Query:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -280,6 +281,28 @@ def test_the_model_lifts_what_it_finds_likely_beyond_its_prior(rank: Rank) -> No
     assert found[3].signals["model"] == 0.0
     assert [(call.stage, call.sequences) for call in ledger.calls] == [("ranking", 3), ("prior", 3)]
     assert model.history[0].owner == "u" and model.history[1].owner == ""
+
+
+@pytest.mark.parametrize(("users", "share"), [(0, 1.0), (20, 0.55), (10**7, 0.1)])
+def test_the_model_counts_less_the_more_other_users_are_known(
+    catalogue: Catalogue, priors: Priors, users: int, share: float
+) -> None:
+    others = Engagement.build([["chess0", "garden3"]], list(BY_ID)) if users else Engagement.empty()
+    ranker = Ranker(catalogue, replace(others, users=users), OURS, priors)
+    assert ranker.model_share == pytest.approx(share, abs=1e-5)
+
+
+def test_the_parts_of_the_model_shrink_with_its_share(rank: Rank) -> None:
+    unseen = [one for one in BY_ID if one != "chess0"]
+
+    def widest(engagement: Engagement) -> float:
+        found = rank(
+            "purchase chess0", ids=unseen, engagement=engagement, ledger=Ledger(ScriptedModel(scorer=scorer))
+        )
+        return max(one.signals["model"] for one in found)
+
+    many = replace(OTHERS, users=10**7)
+    assert 0 < widest(many) < 0.2 * widest(Engagement.empty())
 
 
 def test_a_model_that_fails_leaves_the_ranking_as_it_was_and_is_noted(rank: Rank) -> None:

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,6 +59,13 @@ def test_the_model_and_its_prior_are_fitted_where_there_is_a_model() -> None:
     found = fit(planted(300, 3, model=2.0), NOISE.model_copy(update={"alpha": 0.2}))
     assert found.with_model and found.new.weights["model"] > 1
     assert found.new.alpha > 0.6  # planted at 1, held back towards 0.2
+
+
+def test_a_model_that_counts_by_a_share_needs_the_more_weight() -> None:
+    whole = planted(300, 3, model=1.0, history=1.0)
+    by_share = [replace(one, model_share=0.5) for one in whole]
+    one, other = (fit(found, NOISE).new.weights for found in (whole, by_share))
+    assert other["model"] / other["history"] > 1.5 * one["model"] / one["history"]
 
 
 def test_a_signal_that_nobody_goes_by_is_no_gain() -> None:
