@@ -12,6 +12,7 @@ from ..models.errors import InputError
 from .json_file import JsonFile, write_json
 
 if TYPE_CHECKING:
+    from ..agent.ranking import RankingWeights
     from ..models.llm import LanguageModel
     from .protocol import Choices, Protocol
 
@@ -59,19 +60,24 @@ def register(
         ] = None,
     ) -> None:
         """Measure how well the next item is ranked, beside simple rankers, with intervals and tests."""
+        from .baselines import check_names
         from .protocol import Choices
         from .ranking_page import check_page, write_page
 
         if page is not None:
             check_page(page)
+        settings = settings_of(context)
+        others = _names(baselines)
+        check_names(others, with_model=True, full=full)
+        weights = _weights(settings, _names(signals))
         choices = Choices(users, seed, negatives, history, full)
         protocol = _protocol(dataset, items, sequences, candidates, choices, context.obj.scenario)
-        settings = settings_of(context)
         model = open_model(settings, explicit=context.obj.model is not None)
         if model is None:
             say("note: without a language model, the signal `model` is left out")
         try:
-            report = _run(protocol, settings, model, text_only, _names(signals), _names(baselines))
+            check_names(others, with_model=model is not None, full=full)
+            report = _run(protocol, settings, model, text_only, weights, others)
         finally:
             if model is not None:
                 model.close()
@@ -110,23 +116,18 @@ def _run(
     settings: Any,  # Settings
     model: "LanguageModel | None",
     text_only: bool,
-    signals: list[str],
+    weights: "RankingWeights",
     baselines: list[str],
 ) -> dict[str, Any]:
     """The figures, as `as_json` gives them."""
-    from ..agent.ranking import load_weights
     from ..models.embedder import SentenceEmbedder
     from ..prompts import Prompts
     from ..vectorstore.engagement import Engagement
     from . import ranking
-    from .baselines import Data, check_names
+    from .baselines import Data
     from .baselines import baselines as named
 
-    check_names(baselines, with_model=model is not None, full=protocol.choices.full)
     settings = settings.model_copy(update={"scenario": protocol.scenario})
-    weights = load_weights(settings.signal_weights)
-    if signals:
-        weights = ranking.only(weights, signals)
     with (
         console.counting("indexing") as indexing,
         ranking.prepared(protocol, SentenceEmbedder(), progress=indexing) as (catalogue, priors),
@@ -145,6 +146,15 @@ def _run(
         "weights": {"alpha": weights.alpha, **weights.weights},
     }
     return report
+
+
+def _weights(settings: Any, signals: list[str]) -> "RankingWeights":  # Settings
+    """The weights in force, or of them those of these signals; raises InputError for an unknown one."""
+    from ..agent.ranking import load_weights
+    from .ranking import only
+
+    weights = load_weights(settings.signal_weights)
+    return only(weights, signals) if signals else weights
 
 
 def _names(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -39,9 +40,11 @@ Command = Callable[..., Result]
 
 @pytest.fixture
 def mounted() -> Command:
-    """Runs the commands that `mount` adds, with words, and with a model or none."""
+    """Runs the commands that `mount` adds, with words, and with a model or none; `opens` opens it."""
 
-    def invoke(*words: str | Path, model: ScriptedModel | None = None) -> Result:
+    def invoke(
+        *words: str | Path, model: ScriptedModel | None = None, opens: Callable[..., Any] | None = None
+    ) -> Result:
         app = typer.Typer()
 
         @app.callback()
@@ -49,7 +52,7 @@ def mounted() -> Command:
             """What stands before the command."""
             context.obj = Chosen(model="none")
 
-        mount(app, lambda _: Settings(model="none"), lambda *_, **__: model)
+        mount(app, lambda _: Settings(model="none"), opens or (lambda *_, **__: model))
         return CliRunner().invoke(app, [*map(str, words)], color=False)
 
     return invoke

@@ -45,9 +45,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluate: Run) -> Run:
     header = "user_id:token\titem_id_list:token_seq\titem_id:token\n"
     (tmp_path / "small.inter").write_text(header + "".join(rows), encoding="utf-8")
 
-    def invoke(*words: str | Path, files: bool = True, model: ScriptedModel | None = None) -> Result:
+    def invoke(*words: str | Path, files: bool = True, **how: Any) -> Result:
         given = ["--items", tmp_path / "small.item", "--sequences", tmp_path / "small.inter"] if files else []
-        return evaluate("ranking", *given, *words, model=model)
+        return evaluate("ranking", *given, *words, **how)
 
     return invoke
 
@@ -190,8 +190,23 @@ def test_what_cannot_be_measured_is_said_before_anything_is_indexed(
     assert not (tmp_path / "kept").exists()
 
 
-def test_a_whole_catalogue_to_list_is_refused_before_anything_is_indexed(run: Run, tmp_path: Path) -> None:
-    model = Closing()
-    done = run("--full", "--baselines", "listing", model=model)
-    assert isinstance(done.exception, InputError) and "leave --full out" in str(done.exception)
-    assert model.closed and not model.history and not (tmp_path / "kept").exists()
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--baselines", "random,sasrec"], "there is no baseline 'sasrec'"),
+        (["--signals", "charm"], "there is no signal 'charm'"),
+        (["--full", "--baselines", "listing"], "leave --full out"),
+    ],
+)
+def test_a_wrong_name_is_said_before_the_model_is_opened(run: Run, words: list[str], says: str) -> None:
+    opened: list[str] = []
+    done = run(*words, opens=lambda *_, **__: opened.append("model"))
+    assert isinstance(done.exception, InputError) and says in str(done.exception)
+    assert opened == []
+
+
+def test_a_model_that_is_not_there_is_missed_before_anything_is_indexed(run: Run, tmp_path: Path) -> None:
+    opened: list[str] = []
+    done = run("--baselines", "listing", opens=lambda *_, **__: opened.append("model"))
+    assert isinstance(done.exception, InputError) and "needs a language model" in str(done.exception)
+    assert opened == ["model"] and not (tmp_path / "kept").exists()
