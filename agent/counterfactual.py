@@ -19,7 +19,7 @@ from .memory import Edit
 from .ownership import apply_edits, pinned_events, silenced, without
 from .profile import build_profile
 from .ranking import Query, Ranker
-from .selection import select
+from .selection import select, share_taken
 
 Made = TypeVar("Made", bound=Run)
 
@@ -66,10 +66,11 @@ class Ranking:
 
 @dataclass(frozen=True)
 class _Without:
-    """The ranks without one thing, by item; `picks` are the ids of the list, `by_model` if the model counts."""
+    """The ranks without one thing, by item; `picks` are the list for `profile`, `by_model` if the model counts."""
 
     ranks: dict[str, Ranked]
-    picks: frozenset[str]
+    picks: Sequence[Ranked]
+    profile: Profile
     by_model: bool
 
 
@@ -152,11 +153,7 @@ def _ranked_without(
             ranked = made.ranker.rank(made.candidates, query, inner, prompts, made.model_scores)
         by_model = any(one.rank_without_model is not None for one in ranked)
     picks = select(ranked, query.profile, made.used, made.n) if made.n else ()
-    return _Without(
-        {one.candidate.item.id: one for one in ranked},
-        frozenset(one.candidate.item.id for one in picks),
-        by_model,
-    )
+    return _Without({one.candidate.item.id: one for one in ranked}, picks, query.profile, by_model)
 
 
 def _difference(event: str, before: Ranked, after: _Without) -> Counterfactual:
@@ -164,6 +161,7 @@ def _difference(event: str, before: Ranked, after: _Without) -> Counterfactual:
     rank, score = before.rank, before.score
     if not after.by_model and before.rank_without_model is not None:
         rank, score = before.rank_without_model, before.score - before.signals["model"]
+    picked = now.candidate.item.id in {one.candidate.item.id for one in after.picks}
     return Counterfactual(
         event=event,
         rank_before=rank,
@@ -171,7 +169,8 @@ def _difference(event: str, before: Ranked, after: _Without) -> Counterfactual:
         score_before=score,
         score_after=now.score,
         by_model=after.by_model,
-        picked=now.candidate.item.id in after.picks,
+        picked=picked,
+        share_of=None if picked else share_taken(now, after.picks, after.profile),
     )
 
 

@@ -1,12 +1,11 @@
 """What a list left out, and why: told from a run alone, with no model and no catalogue."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
 from ..models.records import Ranked, Recommendation, Run
-from .selection import same_thing, same_words
+from .selection import places, same_thing, same_words
 from .why_records import LEAST
 
 Reason = Literal["muted", "twin", "known", "share", "room"]
@@ -40,10 +39,9 @@ def _reason(one: Ranked, run: Run) -> Reason:
 
 def _has_its_share(interest: str | None, run: Run) -> bool:
     """Whether as many picks are of an interest as its weight allows in a list of this length."""
-    weights = {one.keyword: one.weight for one in run.profile.positive}
     picks = _by_rank(run)
-    taken = Counter(pick.interest for pick in picks)[interest]
-    return interest in weights and taken >= max(1, math.ceil(len(picks) * weights[interest]))
+    room = places(run.profile, len(picks))
+    return interest in room and Counter(pick.interest for pick in picks)[interest] >= room[interest]
 
 
 def _by_rank(run: Run) -> list[Recommendation]:

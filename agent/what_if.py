@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..models.records import Counterfactual, Recommendation, Run
 from .report_text import Words, clip, shown, words_of
 
-_THING = 80  # columns of a title within a sentence
+_THING, _NAME = 80, 48  # columns of a title and of an interest within a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ def told(run: Run, pick: Recommendation) -> Iterable[str]:
 def _sentence(one: Counterfactual, run: Run, words: Words) -> str:
     change = one.rank_after - one.rank_before
     course = "fall" if change > 0 else "rise" if change < 0 else "same"
+    places = {"before": one.rank_before, "after": one.rank_after, "all": len(run.candidates)}
     return words.say(
-        f"without_{course}_{'on' if one.picked else 'off'}",
+        "without_on" if one.picked else "without_share" if one.share_of else "without_off",
         thing=_thing(one.event, run, words),
-        before=one.rank_before,
-        after=one.rank_after,
-        all=len(run.candidates),
+        interest=words.quoted(clip(shown(one.share_of or ""), _NAME)),
+        course=words.say(f"without_{course}", **places),
     )
 
 

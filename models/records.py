@@ -228,7 +228,8 @@ class Counterfactual(Record):
     """Where a pick stood among the candidates, and where without what one event is about; 1 is the first.
 
     Recomputed with the real ranking. `by_model` says whether the model's likelihood counts in both ranks,
-    `picked` whether it would still be on the list.
+    `picked` whether it would still be on the list. If not, `share_of` is the interest whose places on the
+    list would go to others, where its rank alone does not say why.
     """
 
     event: Id
@@ -238,6 +239,7 @@ class Counterfactual(Record):
     score_after: float
     by_model: bool = False
     picked: bool = False
+    share_of: str | None = None
 
 
 class Recommendation(Record):

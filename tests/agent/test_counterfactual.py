@@ -15,7 +15,7 @@ from tanqu.agent.ownership import apply_edits, silenced
 from tanqu.agent.priors import Priors
 from tanqu.agent.profile import build_profile
 from tanqu.agent.ranking import Query, Ranker, load_weights
-from tanqu.agent.selection import select
+from tanqu.agent.selection import select, share_taken
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.llm import LanguageModel, Prompt, ScriptedModel
@@ -195,8 +195,10 @@ def test_whether_a_pick_stays_is_what_the_selection_says_of_the_other_ranking(ra
             [[one]] = counterfactuals(before, [(pick.candidate.item.id, [event])], Ledger(None), PROMPTS)
             query = before.without(gone, PROMPTS)
             after = ranker.rank(before.candidates, query, Ledger(None), PROMPTS, 0)
-            kept = [other.candidate.item for other in select(after, query.profile, (), 2)]
-            assert one.picked == (pick.candidate.item in kept)
+            picks = select(after, query.profile, (), 2)
+            now = next(other for other in after if other.candidate.item == pick.candidate.item)
+            assert one.picked == (now in picks)
+            assert one.share_of == (None if one.picked else share_taken(now, picks, query.profile))
             stays.append(one.picked)
     assert True in stays and False in stays
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.selection import select
+from tanqu.agent.selection import select, share_taken
 from tanqu.models.records import Candidate, Interest, Item, Profile, Ranked
 
 
@@ -52,6 +52,24 @@ def test_a_small_interest_keeps_one_place() -> None:
 def test_places_that_stay_empty_are_filled_in_the_order_of_the_ranks() -> None:
     given_ = [ranked(at, "tea") for at in range(1, 6)] + [ranked(6, "chess")]
     assert ranks(select(given_, profile(tea=0.5, chess=0.5), (), 4)) == [1, 2, 3, 6]
+
+
+def test_what_ranks_before_a_pick_and_is_none_lost_its_place_to_others_of_its_interest() -> None:
+    given_ = [ranked(at, "tea") for at in range(1, 6)] + [ranked(at, "chess") for at in range(6, 9)]
+    who = profile(tea=0.5, chess=0.5)
+    picks = select(given_, who, (), 4)
+    assert ranks(picks) == [1, 2, 6, 7]
+    lost = {one.rank: share_taken(one, picks, who) for one in given_ if one not in picks}
+    assert lost == {3: "tea", 4: "tea", 5: "tea", 8: None}
+
+
+def test_what_has_no_interest_or_is_the_same_as_a_pick_lost_no_share() -> None:
+    given_ = [ranked(1), ranked(2, "tea", "Heat"), ranked(3, "tea", "heat!"), ranked(4, "chess")]
+    who = profile(tea=0.6, chess=0.4)
+    picks = select(given_, who, [given_[0].candidate.item], 2)
+    assert ranks(picks) == [2, 4]
+    assert [share_taken(one, picks, who) for one in given_[::2]] == [None, None]
+    assert share_taken(given_[0], [], who) is None
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,12 @@ from tanqu.models.records import (
 TITLES: dict[Language, str] = {"en": "Alien", "zh": "《异形》"}
 
 
-def statement(after: int, *, picked: bool = True, by_model: bool = True) -> Counterfactual:
+def statement(
+    after: int, *, picked: bool = True, by_model: bool = True, share_of: str | None = None
+) -> Counterfactual:
     return Counterfactual(
         event="e1", rank_before=2, rank_after=after, score_before=2.0, score_after=1.0,
-        by_model=by_model, picked=picked,
+        by_model=by_model, picked=picked, share_of=share_of,
     )  # fmt: skip
 
 
@@ -62,34 +64,34 @@ def said(run: Run) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("after", "picked", "english", "chinese"),
+    ("after", "picked", "share_of", "english", "chinese"),
     [
-        (14, False, "this falls from 2 to 14 of 20 candidates, and off the list.",
-         "会从第 2 位降到第 14 位（共 20 个候选），不再入选。"),
-        (3, True, "this falls from 2 to 3 of 20 candidates, and stays on the list.",
-         "会从第 2 位降到第 3 位（共 20 个候选），但仍会入选。"),
-        (2, True, "nothing changes: this stays at 2 of 20 candidates.",
-         "名次也不变：仍是第 2 位（共 20 个候选）。"),
-        (2, False, "this stays at 2 of 20 candidates, yet leaves the list.",
-         "名次仍是第 2 位（共 20 个候选），却不再入选。"),
-        (1, True, "this rises from 2 to 1 of 20 candidates.",
-         "反而会从第 2 位升到第 1 位（共 20 个候选）。"),
-        (1, False, "this rises from 2 to 1 of 20 candidates, yet leaves the list.",
-         "会从第 2 位升到第 1 位（共 20 个候选），却不再入选。"),
+        (14, False, None, "others would be on the list in its place: it falls from rank 2 to 14 of 20.",
+         "这条推荐会让位给别的内容：从第 2 位降到第 14 位（共 20 个候选）。"),
+        (3, False, "space", "others of “space” would be on the list in its place: it falls from rank 2 to 3 of 20.",
+         "这条推荐会让位给同属“space”的其他内容：从第 2 位降到第 3 位（共 20 个候选）。"),
+        (3, True, None, "this would be on the list all the same: it falls from rank 2 to 3 of 20.",
+         "这条推荐仍会入选：从第 2 位降到第 3 位（共 20 个候选）。"),
+        (2, True, None, "this would be on the list all the same: it stays at rank 2 of 20.",
+         "这条推荐仍会入选：名次仍是第 2 位（共 20 个候选）。"),
+        (2, False, "space", "others of “space” would be on the list in its place: it stays at rank 2 of 20.",
+         "这条推荐会让位给同属“space”的其他内容：名次仍是第 2 位（共 20 个候选）。"),
+        (1, True, None, "this would be on the list all the same: it rises from rank 2 to 1 of 20.",
+         "这条推荐仍会入选：从第 2 位升到第 1 位（共 20 个候选）。"),
     ],
 )  # fmt: skip
-def test_a_sentence_says_where_it_stood_where_it_goes_and_whether_it_stays(
-    after: int, picked: bool, english: str, chinese: str
+def test_a_sentence_says_whether_it_stays_on_the_list_what_takes_its_place_and_its_rank(
+    after: int, picked: bool, share_of: str | None, english: str, chinese: str
 ) -> None:
-    one = statement(after, picked=picked)
+    one = statement(after, picked=picked, share_of=share_of)
     assert said(run_with(one))[0] == f"Without “Alien” {english}"
-    assert said(run_with(one, language="zh"))[0] == f"没有《异形》，{chinese}"
+    assert said(run_with(one, language="zh"))[0] == f"去掉《异形》，{chinese}"
 
 
 def test_a_search_is_called_one() -> None:
     assert said(run_with(statement(3), action="search"))[0].startswith("Without the search for “Alien” this")
     assert said(run_with(statement(3), language="zh", action="search"))[0].startswith(
-        "没有搜索《异形》这件事，"
+        "去掉《异形》这次搜索，"
     )
 
 
