@@ -21,7 +21,7 @@ from ..models.embedder import SentenceEmbedder
 from ..models.records import Event, Item
 from ..vectorstore.database import memory_database
 from ..vectorstore.engagement import Engagement
-from .bench import REPEATS, Row, Sides, row
+from .bench_sides import REPEATS, Row, Sides, row
 from .measuring import timed
 from .samples import Sample, load_sample
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.evaluation.bench import AT_MOST, REPEATS, TARGETS, Row, in_turn, row, said, table
+from tanqu.evaluation.bench import table
+from tanqu.evaluation.bench_sides import AT_MOST, REPEATS, TARGETS, Row, in_turn, row, said
 
 seconds = st.lists(st.floats(0.001, 1000), min_size=1, max_size=9)
 

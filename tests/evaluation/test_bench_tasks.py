@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tanqu.evaluation.bench import REPEATS, Row, Sides
+from tanqu.evaluation.bench_sides import REPEATS, Row, Sides
 from tanqu.evaluation.bench_tasks import task_rows
 from tanqu.models.llm import Prompt, ScriptedModel
 
