@@ -8,14 +8,14 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
 from ..models.errors import ModelError, PromptTooLongError
 from ..models.llm import Constraint, Limits, Prompt
-from ..models.records import Language, Record, WrittenBy
+from ..models.records import Language, Polarity, Record, WrittenBy
 from ..prompts import Prompts, clean
 from ..vectorstore.lexical import tokens
 from .grouping import Group
@@ -23,8 +23,10 @@ from .history import History
 from .ledger import Ledger
 from .names import NameStore, key_of
 from .steering import harmless
+from .told import quoted
 
 _NAMED_LINES = 6
+_TITLE = 30  # characters of a title within a name
 
 
 class _EnglishName(Record):
@@ -73,14 +75,14 @@ def name_groups(
     """
     by_words = [_by_words(history, one, language) for one in groups]
     if not groups or ledger.model is None:
-        return _distinct(history, groups, by_words)
+        return _distinct(history, groups, by_words, language)
     shown = [_lines(history, one) for one in groups]
     values = {"owner": user, "scenario": history.scenario}
     try:
         asked = [_question(lines, language, ledger, prompts, values, stage) for lines in shown]
     except PromptTooLongError as error:
         ledger.tell("not_named", error=error)
-        return _distinct(history, groups, by_words)
+        return _distinct(history, groups, by_words, language)
     keys = [key_of(ledger.model.fingerprint, prompt.text) for prompt in asked]
     written = dict(names.known(user, keys)) if names else {}
     known = len(written)
@@ -100,7 +102,9 @@ def name_groups(
     if names and len(written) > known:
         good = {key: written[key] for place, key in enumerate(keys) if named(place)}
         names.keep(user, language, good)
-    return _distinct(history, groups, [named(place) or plain for place, plain in enumerate(by_words)])
+    return _distinct(
+        history, groups, [named(place) or plain for place, plain in enumerate(by_words)], language
+    )
 
 
 def _question(
@@ -166,24 +170,50 @@ def _copies(keyword: str, title: str) -> bool:
     return tokens(short) == tokens(whole) or (whole.startswith(short) and len(short) >= 0.8 * len(whole))
 
 
-def _distinct(history: History, groups: Sequence[Group], names: Sequence[Named]) -> list[Named]:
-    """The names, where groups of nearly the same name are told apart by their words, titles or numbers."""
+def _distinct(
+    history: History, groups: Sequence[Group], names: Sequence[Named], language: Language
+) -> list[Named]:
+    """The names, where groups of nearly the same name are told apart by their words, titles or numbers.
+
+    What was turned down and is called nearly what is liked is told by one of its titles: nobody dislikes
+    what they like, but they may well dislike some of it.
+    """
     result: list[Named] = []
-    taken: list[str] = []
+    taken: list[tuple[str, Polarity]] = []
     for one, name in zip(groups, names, strict=True):
         keyword = name.keyword
-        if any(_nearly(keyword, other) for other in taken):
-            marked = (f"{name.keyword} · {mark}" for mark in _marks(history, one, name))
-            keyword = next(found for found in marked if all(_words(found) != _words(one) for one in taken))
-        taken.append(keyword)
+        told_apart: Iterator[str] = iter(())
+        if any(_overlap(keyword, other) for other, polarity in taken if polarity != one.polarity):
+            told_apart = chain(_by_example(history, one, name, language), _marked(history, one, name))
+        elif any(_nearly(keyword, other) for other, _ in taken):
+            told_apart = _marked(history, one, name)
+        free = (new for new in told_apart if all(_words(new) != _words(other) for other, _ in taken))
+        keyword = next(free, keyword)
+        taken.append((keyword, one.polarity))
         result.append(replace(name, keyword=keyword))
     return result
+
+
+def _by_example(history: History, one: Group, name: Named, language: Language) -> Iterator[str]:
+    """The name with a title of the group, the strongest that is short and says nothing to a model."""
+    for entry in (history.entries[place] for place in one.places):
+        if (
+            entry.item
+            and len(entry.title) <= _TITLE
+            and harmless(entry.title) == entry.title == clean(entry.title)
+        ):
+            title = quoted(entry.title, entry.item, language)
+            yield f"{name.keyword}（如{title}）" if language == "zh" else f"{name.keyword} like {entry.title}"
+
+
+def _marked(history: History, one: Group, name: Named) -> Iterator[str]:
+    return (f"{name.keyword} · {mark}" for mark in _marks(history, one, name))
 
 
 def _marks(history: History, one: Group, name: Named) -> Iterator[str]:
     """What sets a group apart: its commonest words, its strongest title, and then numbers."""
     plain = _by_words(history, one)
-    title = clean(harmless(history.entries[one.places[0]].title), 30)
+    title = clean(harmless(history.entries[one.places[0]].title), _TITLE)
     said = _words(name.keyword)
     yield from (mark for mark in (plain.keyword, plain.theme, title) if mark and not _words(mark) <= said)
     yield from map(str, count(2))
@@ -193,6 +223,12 @@ def _nearly(name: str, other: str) -> bool:
     """Whether a reader would take two names for one: the same words, or Chinese ones of which one has all."""
     one, two = _words(name), _words(other)
     return one == two or (_is_chinese(name + other) and (one <= two or two <= one))
+
+
+def _overlap(name: str, other: str) -> bool:
+    """Whether all the words of one are words of the other."""
+    one, two = _words(name), _words(other)
+    return one <= two or two <= one
 
 
 def _words(name: str) -> frozenset[str]:

@@ -5,7 +5,7 @@ groups in one parallel batch, bound by a grammar; its probability of the name is
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -130,8 +130,8 @@ def summarise(interests: Sequence[Interest], language: Language) -> str:
     A template: the default model, shown these names, wrote the same list back, and took two seconds for it.
     """
     told = [one for one in interests if not one.muted]
-    liked = [one.keyword for one in told if one.polarity == "positive"][:3]
-    avoided = [one.keyword for one in told if one.polarity == "negative"][:2]
+    liked = _apart(one.keyword for one in told if one.polarity == "positive")[:3]
+    avoided = _apart(one.keyword for one in told if one.polarity == "negative")[:2]
     if language == "zh":
         parts = [
             f"主要关注{'、'.join(liked)}" if liked else "",
@@ -144,6 +144,14 @@ def summarise(interests: Sequence[Interest], language: Language) -> str:
     ]
     text = "; ".join(part for part in parts if part)
     return f"{text[0].upper()}{text[1:]}." if text else "Not enough events yet."
+
+
+def _apart(names: Iterable[str]) -> list[str]:
+    """The names without those that only a mark tells from one before (space · comet after space)."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(name.partition(" · ")[0], name)
+    return list(found.values())
 
 
 def _listed(names: Sequence[str]) -> str:

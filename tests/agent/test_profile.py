@@ -264,7 +264,7 @@ def test_groups_that_the_model_calls_the_same_are_told_apart(catalogue: Catalogu
 def test_groups_with_the_same_words_are_told_apart_without_a_model(catalogue: Catalogue) -> None:
     history = history_of(catalogue, Did("like", "chess0"), Did("dislike", "chess1"), Did("like", "chess"))
     keywords = [one.keyword for one in build(history).interests]
-    assert keywords == ["chess", "chess · endgame"]
+    assert keywords == ["chess", "chess like chess endgame volume 1"]
 
 
 def test_a_copied_title_is_no_name_for_several_things(catalogue: Catalogue) -> None:
@@ -427,6 +427,11 @@ def test_the_summary_is_one_sentence_that_names_the_first_of_each_kind(
     for text, end in ((english, "."), (chinese, "。")):
         assert [char for char in text if char in "XYZQ茶"] == named
         assert text.endswith(end) and text.count(end) == 1 and not text[0].islower()
+
+
+def test_the_summary_does_not_name_what_only_a_mark_tells_apart() -> None:
+    names = ["space", "chips", "space · comet", "noodles"]
+    assert summarise([_interest(one) for one in names], "en") == "Mostly drawn to space, chips and noodles."
 
 
 def test_the_summary_of_nothing_says_so() -> None:
