@@ -24,6 +24,7 @@ _MOST_TEXT = 10_000
 _NEAR_TITLE = 40  # characters after "the same director" in which the other thing is named
 _HELD_QUOTE = chr(FIRST_TITLE + 0xFF)
 _QUOTED = re.compile('《([^《》]{1,200})》|“([^“”]{1,200})”|「([^「」]{1,200})」|"([^"]{1,200})"')
+_PAIRS = ("《》", "“”", "「」", '""')
 _MARKUP = re.compile(r"<\||\|>|https?:|www\.|[<>{}\[\]`|#*_\\]")
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _CAPITALS = re.compile(r"[A-Z][\w']*(?: [A-Z][\w']*)+")
@@ -44,6 +45,7 @@ _SAME_UNIT = {
     "名": "个",
     "块": "元",
 }
+_YEARS = range(1000, 2101)
 _MONEY = frozenset(("$", "元", "dollar", "dollars", "usd", "yuan", "rmb"))
 
 
@@ -127,8 +129,11 @@ def fold(text: str) -> str:
 
 
 def bare(title: str) -> str:
-    """A title to compare by: folded, and without the quotation marks around it."""
-    return fold(title).strip(' 《》“”"「」')
+    """A title to compare by: folded, and without the quotation marks around the whole of it."""
+    text = fold(title).strip()
+    while len(text) > 2 and text[0] + text[-1] in _PAIRS:
+        text = text[1:-1].strip()
+    return text
 
 
 def _folded(char: str) -> str:
@@ -206,6 +211,8 @@ def _same(number: Numeral, known: Numeral, plain: frozenset[str]) -> bool:
     if number.value != known.value:
         return False
     ours, theirs = _unit(number), _unit(known)
+    if not ours and number.value in _YEARS:  # a year counts nothing: what follows it in the facts is no unit
+        return True
     return ours == theirs or (ours in plain and ours.isascii())
 
 

@@ -22,18 +22,16 @@ err = Console(stderr=True, highlight=False)
 _WORDS = {
     "en": {
         "interests": "Interests", "theme": "Theme", "weight": "Weight", "confidence": "Sure",
-        "rests": "Rests on", "picks": "For you", "because": "Interest", "none": "No interests yet.",
-        "negative": "avoids", "recent": "recent", "lasting": "lasting", "model": "written by the model",
-        "template": "written by a template", "empty": "Nothing passed.",
-        "muted": "muted", "pinned": "pinned", "owner": "named by you",
+        "rests": "Rests on", "picks": "For you", "because": "Nearest interest", "none": "No interests yet.",
+        "negative": "avoids", "recent": "recent", "lasting": "lasting", "template": "–", "empty": "Nothing passed.",
+        "muted": "muted", "pinned": "pinned", "owner": "yours",
         "new": "New for you", "bridge": "from {interest} to {topic}",
     },
     "zh": {
-        "interests": "兴趣", "theme": "主题", "weight": "权重", "confidence": "把握",
-        "rests": "依据", "picks": "为你推荐", "because": "兴趣", "none": "还没有兴趣。",
-        "negative": "回避", "recent": "近期", "lasting": "长期", "model": "由模型写成",
-        "template": "由模板写成", "empty": "没有符合条件的条目。",
-        "muted": "已静音", "pinned": "已置顶", "owner": "由你命名",
+        "interests": "兴趣", "theme": "主题", "weight": "比重", "confidence": "把握",
+        "rests": "依据", "picks": "为你推荐", "because": "最接近的兴趣", "none": "还没有兴趣。",
+        "negative": "回避", "recent": "近期", "lasting": "长期", "template": "–", "empty": "没有符合条件的条目。",
+        "muted": "已屏蔽", "pinned": "已置顶", "owner": "自定",
         "new": "新鲜尝试", "bridge": "从{interest}到{topic}",
     },
 }  # fmt: skip
@@ -64,12 +62,13 @@ def show_profile(profile: Profile, titles: dict[str, str]) -> None:
         return
     title = Text(f"{words['interests']} · {clean(profile.user)}")  # a str would be read as markup
     table = Table(title=title, title_justify="left", expand=False)
+    table.add_column("", justify="right")  # the number by which the owner may call it
     for name in ("interests", "theme"):
         table.add_column(words[name], overflow="fold")
     for name in ("weight", "confidence"):
         table.add_column(words[name], justify="right")
     table.add_column(words["rests"], overflow="fold", ratio=1)
-    for one in profile.interests:
+    for number, one in enumerate(profile.interests, 1):
         about = [titles.get(event, event) for event in dict.fromkeys(one.evidence)]
         shown = list(dict.fromkeys(about))
         more = f" +{len(shown) - _EVIDENCE_SHOWN}" if len(shown) > _EVIDENCE_SHOWN else ""
@@ -77,10 +76,11 @@ def show_profile(profile: Profile, titles: dict[str, str]) -> None:
         marks += [words[mark] for mark in ("muted", "pinned") if getattr(one, mark)]
         sign = f"({', '.join(marks)}) " if marks else ""
         table.add_row(
+            str(number),
             Text(f"{sign}{one.keyword}"),
             Text(one.theme),
             f"{one.weight:.0%}",
-            f"{one.confidence:.2f}",
+            f"{one.confidence:.2f}" if one.named_by == "model" else words[one.named_by],
             Text(", ".join(shown[:_EVIDENCE_SHOWN]) + more),
         )
     out.print(table)

@@ -19,7 +19,7 @@ from .checker import Deed, Facts, Problem, bare, problems
 from .company import Company, Others
 from .history import History
 from .ledger import Ledger
-from .told import Thing, bridge_template, first_step, lead, quoted, shared_tag, subject, template
+from .told import Thing, bridge_template, first_step, lead, quoted, shared_tags, subject, template
 
 MAX_CITED = 2
 _CLOSE = 0.7  # a second thing is cited if it is this near to being as similar as the first
@@ -38,7 +38,7 @@ _BEGIN_EN = (
 )
 _BEGIN_ZH = (
     "讲|写|说|用|把|从|以|在|和|与|是|有|能|可以|适合|带|让|教|将|为|展示|展现|呈现|介绍|记录|聚焦|围绕|关注|跟|走进|"
-    "收录|解释|分享|描述|只|附|来自|按|拍|看|帮|给|由|一|两|做|装|放|收|探讨|通过|发布|报道|采用|支持|配"
+    "收录|解释|分享|描述|只|附|来自|按|拍|看|帮|给|由|做|装|收|探讨|通过|发布|报道|采用|支持|配"
 )
 _ENDINGS: dict[Language, str] = {
     "en": rf" (?:{_BEGIN_EN}) (?:{_EN}|[0-9](?:[.,][0-9])?){{15,125}}\.",
@@ -103,11 +103,12 @@ class Basis:
 
     @cached_property
     def told(self) -> str:
-        """What the model reads of the item: its description, else its tags but for the one in `subject`."""
+        """What the model reads of the item: its description, else its tags but for those in `subject`."""
         if self.item.text.strip():
             return clean(self.item.text, _TEXT_SHOWN)
-        known = "" if self.bridge else shared_tag(self.item, self.things)
-        return clean(_LISTED[self.language].join(tag for tag in self.item.tags if tag != known), _TEXT_SHOWN)
+        known = () if self.bridge else shared_tags(self.item, self.things)
+        rest = [tag for tag in self.item.tags if tag not in known]
+        return clean(_LISTED[self.language].join(rest), _TEXT_SHOWN)
 
     @cached_property
     def given(self) -> Facts:
@@ -198,7 +199,7 @@ class Explainer:
                 found.append(self._across(pick, bridge, row, profile, history))
                 continue
             chosen = [Thing.of([history.entries[at] for at in things[one]]) for one in _strongest(row)]
-            interest = _interest_of(chosen, profile) or pick.candidate.interest or ""
+            interest = _interest_of(chosen, pick, profile)
             company = self._others.of(pick, chosen) if self._others else None
             item, asked = pick.candidate.item, clean(request, 80)
             found.append(Basis(item, interest, tuple(chosen), profile.language, asked, company=company))
@@ -305,10 +306,11 @@ def _strongest(similarity: Sequence[float]) -> list[int]:
     return [at for at in order if similarity[at] > 0 and similarity[at] >= _CLOSE * similarity[order[0]]]
 
 
-def _interest_of(things: Sequence[Thing], profile: Profile) -> str:
-    """The interest that the strongest thing supports."""
+def _interest_of(things: Sequence[Thing], pick: Ranked, profile: Profile) -> str:
+    """The interest that the pick matches best, if the strongest thing supports it: of another it would be untrue."""
     ids = {one for thing in things[:1] for one in thing.ids}
-    return next((one.keyword for one in profile.positive if ids & set(one.evidence)), "")
+    matched = (one for one in profile.positive if one.keyword == pick.candidate.interest)
+    return next((one.keyword for one in matched if ids & set(one.evidence)), "")
 
 
 __all__ = ["MAX_CITED", "Basis", "Explainer", "checked"]

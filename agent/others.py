@@ -83,7 +83,7 @@ class Counts:
             try:
                 built.save(self._path)
             except OSError as error:
-                ledger.tell("unwritable", path=self._path, error=error.strerror)
+                ledger.tell("unwritable", path=self._path, error=error)
             else:
                 self._memory.set_meta(_VERSION, str(now))
         return built

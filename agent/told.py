@@ -10,6 +10,7 @@ from .history import Entry
 from .memory import LIKED_FROM, Took
 
 _TITLE_SHOWN = 80
+_TAGS_TOLD = 4
 _IN_BRACKETS = frozenset(
     {"book", "film", "movie", "series", "documentary", "short", "article", "album", "song"}
 )
@@ -20,7 +21,7 @@ _SEEN: dict[str, tuple[str, str]] = {
 }
 _LOOKED = ("looked at", "浏览过")
 _DID: dict[Action, tuple[str, str]] = {
-    "purchase": ("bought", "购买过"),
+    "purchase": ("bought", "买过"),
     "like": ("liked", "喜欢"),
     "search": ("searched for", "搜索过"),
     "dislike": ("disliked", "不喜欢"),
@@ -111,19 +112,30 @@ def quoted(title: str, item: Item | None, language: Language) -> str:
 _INNER = str.maketrans({"“": "‘", "”": "’", '"': "'"})
 
 
-def shared_tag(item: Item, things: Sequence[Thing]) -> str:
-    """The first tag of the item that one of the things has too; empty if there is none."""
-    known = {tag.casefold() for thing in things if thing.first.item for tag in thing.first.item.tags}
-    return next((tag for tag in item.tags if tag.casefold() in known), "")
+def shared_tags(item: Item, things: Sequence[Thing]) -> list[str]:
+    """The tags of the item that all of the things have too; those that one has where none is common to all."""
+    known = [{tag.casefold() for tag in thing.first.item.tags} for thing in things if thing.first.item]
+    everywhere = [tag for tag in item.tags if known and all(tag.casefold() in tags for tags in known)]
+    return everywhere or [tag for tag in item.tags if any(tag.casefold() in tags for tags in known)]
 
 
 def subject(item: Item, things: Sequence[Thing], language: Language) -> str:
-    """The item as the subject of a sentence, with the first tag that it shares with one of the things."""
+    """The item as the subject of a sentence, with a tag that it shares with the things.
+
+    With all of these tags where nothing describes it: they are all that is known.
+    """
     name = quoted(item.title, item, language)
-    shared = clean(shared_tag(item, things), 30)
-    if not shared:
+    told = shared_tags(item, things)[: 1 if item.text.strip() else _TAGS_TOLD]
+    if not told:
         return name
+    shared = _listed([clean(tag, 30) for tag in told], language)
     return f"{name}, also filed under {shared}," if language == "en" else f"{name}同属{shared}，"
+
+
+def _listed(names: Sequence[str], language: Language) -> str:
+    if language == "zh":
+        return "、".join(names)
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
 
 
 def first_step(item: Item, topic: str, language: Language) -> str:
@@ -159,12 +171,15 @@ def _deeds(things: Sequence[Thing], language: Language) -> list[str]:
 
 
 def template(request: str, things: Sequence[Thing], item: Item, interest: str, language: Language) -> str:
-    """A plain sentence of facts, for where no model writes one."""
+    """A plain sentence of facts, for where no model writes one: what is shared, else what it fits."""
     begun = lead(request, things, language) + quoted(item.title, item, language)
+    shared = _listed([clean(tag, 30) for tag in shared_tags(item, things)[:_TAGS_TOLD]] or [""], language)
     named = clean(interest, 40)
     if language == "zh":
         fits = (
-            f"与你的兴趣“{named}”相符"
+            f"同属{shared}"
+            if shared
+            else f"与你的兴趣“{named}”相符"
             if named
             else "符合你这次的要求"
             if request
@@ -175,7 +190,7 @@ def template(request: str, things: Sequence[Thing], item: Item, interest: str, l
         return f"{begun}{fits}。"
     known = "is close to that" if things else "is a place to start"
     fits = f"fits your interest in {named}" if named else "matches it" if request else known
-    return f"{begun} {fits}."
+    return f"{begun} {f'is also filed under {shared}' if shared else fits}."
 
 
 def bridge_template(things: Sequence[Thing], item: Item, bridge: Bridge, language: Language) -> str:
@@ -187,4 +202,4 @@ def bridge_template(things: Sequence[Thing], item: Item, bridge: Bridge, languag
     return f"{begun} is a first step from {interest} into {topic}."
 
 
-__all__ = ["Thing", "bridge_template", "first_step", "lead", "quoted", "shared_tag", "subject", "template"]
+__all__ = ["Thing", "bridge_template", "first_step", "lead", "quoted", "shared_tags", "subject", "template"]

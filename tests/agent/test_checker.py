@@ -241,6 +241,40 @@ def test_quotation_marks_are_not_part_of_a_title(title: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("《按钮是“再看”》", "按钮是“再看”"),
+        ("“say ‘hi’”", "say 'hi'"),
+        ("“", "“"),
+        ("《甲》", "甲"),
+        ("“乙", "“乙"),
+    ],
+)
+def test_quotation_marks_within_a_title_stay(title: str, expected: str) -> None:
+    assert bare(title) == expected
+
+
+def test_a_title_that_ends_in_a_quotation_is_known() -> None:
+    facts = Facts("《按钮是“再看”》", ("按钮是“再看”", "三家医院用了一年。"))
+    assert problems("《按钮是“再看”》讲三家医院。", facts, "zh") == []
+    assert [one.kind for one in problems("《按钮是“再看”吗》讲三家医院。", facts, "zh")] == ["title"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kinds"),
+    [
+        ("“Winter” tells the famine of 1816.", []),
+        ("“Winter” tells the famine of 1817.", ["number"]),
+        ("“Winter” costs 1816 dollars.", ["number"]),
+        ("“Winter” counts sixty.", ["number"]),
+    ],
+)
+def test_a_year_counts_nothing_and_needs_no_unit(sentence: str, kinds: list[str]) -> None:
+    facts = Facts("“Winter”", ("A village in the famine of 1816 told from its register.", "sixty pages"))
+    assert [one.kind for one in problems(sentence, facts, "en") if one.kind == "number"] == kinds
+
+
+@pytest.mark.parametrize(
     ("language", "tags", "good", "bad"),
     [
         (

@@ -208,6 +208,45 @@ def test_an_item_of_which_nothing_more_is_known_is_left_to_the_template() -> Non
     assert basis.told == ""
 
 
+TAGGED = Item(id="tagged", title="Speed", tags=("action", "crime", "snow"), kind="film")
+
+
+@pytest.mark.parametrize(
+    ("language", "things", "subject", "left", "plain"),
+    [
+        ("en", [PIER], "“Speed”", "action, crime, snow", "is close to that."),
+        ("en", [HUNTER], "“Speed”, also filed under snow,", "action, crime", "is also filed under snow."),
+        ("en", [RELATED, NOTHING], "“Speed”, also filed under crime,", "action, snow", "filed under crime."),
+        ("en", [HUNTER, NOTHING], "“Speed”, also filed under crime and snow,", "action", "under crime and snow."),
+        ("zh", [HUNTER, NOTHING], "《Speed》同属crime、snow，", "action", "《Speed》同属crime、snow。"),
+    ],
+)  # fmt: skip
+def test_of_what_has_no_description_all_tags_are_told_that_it_shares_and_the_model_gets_the_rest(
+    language: Language, things: list[Item], subject: str, left: str, plain: str
+) -> None:
+    basis = Basis(TAGGED, "", tuple(thing(one, ("like", None)) for one in things), language)
+    assert (basis.subject, basis.told) == (subject, left)
+    assert basis.template.endswith(plain)
+
+
+def test_an_interest_is_named_only_if_the_pick_matches_it_and_what_is_cited_supports_it(
+    catalogue: Catalogue,
+) -> None:
+    history = read(catalogue, EVENTS)
+    profile = build_profile("u", history, "en", Ledger(None), Prompts())
+    told = {}
+    for one in profile.positive:
+        ranked = pick(TRAIN)
+        ranked = ranked.model_copy(
+            update={"candidate": ranked.candidate.model_copy(update={"interest": one.keyword})}
+        )
+        [basis] = Explainer(catalogue, Prompts()).bases([ranked], profile, history)
+        told[one.keyword] = basis.interest, set(basis.things[0].ids) <= set(one.evidence)
+    assert len(told) > 1
+    assert all(named == (keyword if supports else "") for keyword, (named, supports) in told.items())
+    assert any(named for named, _ in told.values()) and not all(named for named, _ in told.values())
+
+
 @pytest.mark.parametrize(
     ("language", "things", "expected"),
     [
@@ -234,7 +273,7 @@ def test_an_item_of_which_nothing_more_is_known_is_left_to_the_template() -> Non
         (
             "zh",
             [thing(KETTLE, ("purchase", 1.0)), thing(None, ("search", None), words="手冲 壶")],
-            "你购买过“Kettle, 0.9 L”，也搜索过“手冲 壶”，",
+            "你买过“Kettle, 0.9 L”，也搜索过“手冲 壶”，",
         ),
         ("zh", [thing(PIER, ("view", None))], "你看过《The Locked Pier》，"),
     ],

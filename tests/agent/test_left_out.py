@@ -132,5 +132,5 @@ def test_a_report_names_what_its_owner_muted(language: Language) -> None:
     run = run_of(
         [ranked(1, "tea"), ranked(2, "chess")], n=1, language=language, muted="tea", tea=0.0, chess=1.0
     )
-    said = {"en": "Muted, and so kept away: tea.", "zh": "已静音、不会出现：tea。"}[language]
+    said = {"en": "Muted, and so kept away: tea.", "zh": "已屏蔽、不会出现：tea。"}[language]
     assert said in to_html(run) and said in to_markdown(run)

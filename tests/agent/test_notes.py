@@ -9,6 +9,7 @@ import pytest
 import tanqu.agent.notes as notes
 from tanqu.agent.ledger import Ledger
 from tanqu.agent.notes import worded
+from tanqu.models.errors import CancelledError, ModelError, PromptTooLongError
 from tanqu.models.records import Language
 
 FOLDER = Path(notes.__file__).parent
@@ -22,7 +23,7 @@ def places(text: str) -> set[str]:
 
 def test_both_languages_have_the_same_notes_with_the_same_places() -> None:
     english, chinese = TABLES["en"], TABLES["zh"]
-    assert set(english) == set(chinese) - {"names"}
+    assert set(english) == set(chinese) - {"names", "errors"}
     for key, text in english.items():
         assert places(text) == places(chinese[key]), key
 
@@ -52,6 +53,25 @@ def test_a_ledger_notes_in_its_language(language: Language, expected: list[str])
         True,
     ]
     assert ledger.notes[2] == worded(language, "popular")
+
+
+@pytest.mark.parametrize(
+    ("error", "english", "chinese"),
+    [
+        (PromptTooLongError("it needs 9 tokens"), "it needs 9 tokens", "提示词超出了模型的上下文，请缩短要求"),
+        (CancelledError("the caller gave up"), "the caller gave up", "中途停止或超过了时限"),
+        (ModelError("no logits"), "no logits", "模型报错（no logits）"),
+        (PermissionError(13, "Permission denied", "x.npz"), "Permission denied", "没有写入的权限"),
+        (OSError(28, "No space left on device"), "No space left on device", "系统报错：No space left on device"),
+        (ValueError("{0}"), "{0}", "{0}"),
+    ],
+)  # fmt: skip
+def test_an_error_is_told_in_the_language_of_the_note(error: Exception, english: str, chinese: str) -> None:
+    assert worded("en", "unwritable", path="x.npz", error=error).startswith(
+        f"x.npz cannot be written ({english}"
+    )
+    assert worded("zh", "unwritable", path="x.npz", error=error).startswith(f"x.npz 无法写入（{chinese}")
+    assert english not in worded("zh", "not_ranked", error=error) or english in chinese
 
 
 def test_what_there_is_no_note_for_is_an_error() -> None:
