@@ -18,6 +18,7 @@ from ..models.errors import CatalogueError, InputError
 from ..models.records import MAX_ID, Event, Id, Profile, Record, Run, Time
 from ..vectorstore.database import METADATA
 from .names import NAMES
+from .tuned import TUNED
 
 EditKind = Literal["mute", "pin", "rename", "forget"]
 Took = Literal["bought", "liked", "seen"]
@@ -323,8 +324,9 @@ def remove_runs(connection: Connection, user: str, ids: set[str]) -> int:
 
 
 def remove_names(connection: Connection, user: str) -> int:
-    """Remove the names of a user's groups: they were made from words that are to go."""
-    return affected(connection, sa.delete(NAMES).where(NAMES.c.user == user))
+    """Remove the names of a user's groups, and what a model said after their history: both are from its words."""
+    tables = (NAMES, TUNED)
+    return sum(affected(connection, sa.delete(one).where(one.c.user == user)) for one in tables)
 
 
 def _cited(profile: Profile) -> set[str]:

@@ -147,11 +147,15 @@ def _lines(history: History, one: Group) -> list[str]:
 
 
 def _checked(history: History, one: Group, text: str, confidence: float, language: Language) -> Named | None:
-    """The model's name; None where it copied the title of one of several things, or was told what to say."""
+    """The model's name; None where it copied a title, or was told what to say.
+
+    Words that somebody searched for may well be what they are interested in; a title never says it.
+    """
     name = _NAMES[language].model_validate_json(text)
     keyword = _whole_words(name.keyword)
-    titles = {history.entries[place].title for place in one.places}
-    if len(titles) > 1 and any(_copies(keyword, title) for title in titles):
+    things = {entry.title: entry for entry in (history.entries[place] for place in one.places)}
+    titles = [title for title, entry in things.items() if entry.item or len(things) > 1]
+    if any(_copies(keyword, title) for title in titles):
         return None
     if harmless(keyword) != keyword or harmless(name.theme) != name.theme:
         return None

@@ -25,6 +25,7 @@ from .profile import build_profile
 from .ranking import WEIGHTS_FILE, Query, Ranker, RankingWeights
 from .report import write_text
 from .settings import event_weights, newest
+from .tuned import TunedLedger
 
 if TYPE_CHECKING:
     from .recommender import Recommender
@@ -153,7 +154,7 @@ def _choice(recommender: "Recommender", ranker: Ranker, one: _Held, items: Seque
     raw, _ = ranker.signals(items, query)
     given = alone = None
     if recommender.model is not None and recommender.settings.model_scores:
-        ledger = Ledger(recommender.model)
+        ledger = TunedLedger(recommender.model, recommender.memory.engine, one.user)
         given, alone = ranker.likelihoods(items, query, ledger, recommender.prompts)
     return Choice(ranker.scaled(raw), given, alone, len(one.events), ranker.model_share)
 

@@ -205,3 +205,44 @@ def test_the_model_is_asked_for_each_candidate(tmp_path: Path) -> None:
         shop.record([event for user in range(FEWEST_USERS) for event in bought(user)])
         found = tune(shop)
         assert found.with_model and found.users == FEWEST_USERS
+
+
+def test_an_interrupted_fit_goes_on_where_it_was(tmp_path: Path) -> None:
+    model = ScriptedModel(scorer=lambda prompt, text: -float(len(text)))
+    home = Settings(home=tmp_path / "home", model="none")
+
+    def interrupt(done: int, _: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with Recommender.open(model=model, embedder=HashEmbedder(128), settings=home) as shop:
+        shop.add_items(ITEMS)
+        shop.record([event for user in range(FEWEST_USERS) for event in bought(user)])
+        with pytest.raises(KeyboardInterrupt):
+            tune(shop, progress=interrupt)
+        before = len(model.history)
+        found = tune(shop)
+        read = len(model.history) - before
+        assert read >= FEWEST_USERS - 5
+        again = tune(shop)
+        assert len(model.history) == before + read and again == found
+        model.history.clear()
+        shop.forget_user("u0")
+        shop.record(bought(0))
+        assert tune(shop) == found
+        assert len(model.history) == 1
+
+
+def test_another_history_is_read_anew_and_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    home = Settings(home=tmp_path / "home", model="none")
+    model = ScriptedModel(scorer=lambda prompt, text: -float(len(text)))
+    with Recommender.open(model=model, embedder=HashEmbedder(128), settings=home) as shop:
+        shop.add_items(ITEMS)
+        shop.record(bought(0))
+        first = choices(shop, 1, 0)[0].given
+        shop.record([bought(0)[0].model_copy(update={"id": "new", "item": "yoga7"})])
+        model.history.clear()
+        assert len(choices(shop, 1, 0)) == 1 and len(model.history) == 1
+        with shop.memory.engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT count(*) FROM tuned_likelihoods").scalar()
+        assert rows == NEGATIVES + 1 and first is not None
