@@ -146,6 +146,10 @@ class Words:
         """What `key` is called within a group, or nothing."""
         return cast(dict[str, str], self.table[group]).get(key, "")
 
+    def part(self, signal: str, value: float) -> str:
+        """What a signal is called as a part of a score: one that counts against by what it found, or did not."""
+        return (self.lookup("signals_for", signal) if value > 0 else "") or self.name("signals", signal)
+
     def quoted(self, text: str) -> str:
         """The text in quotation marks, unless it brings its own (《…》 around a Chinese title)."""
         return text if text.startswith(tuple("《“「『")) else self["quote_open"] + text + self["quote_close"]

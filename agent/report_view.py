@@ -198,7 +198,8 @@ def _pick(
         grounded=reason.grounded,
         cited=_cited(reason.evidence, events),
         chart=waterfall(parts),
-        labels={name: clip(words.name("signals", name), _LABEL) for name in (*parts, "total")},
+        labels={name: clip(words.part(name, value), _LABEL) for name, value in parts.items()}
+        | {"total": words["total"]},
         moved=unbroken(_moved(pick, run, words)),
         bridge=_bridge(pick, words),
         without=tuple(

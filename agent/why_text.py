@@ -128,7 +128,7 @@ def _parts(parts: Sequence[Part], language: Language) -> str:
     words = words_of(language)
     told = [one for one in parts if abs(one.value) > LEAST][:_PARTS_SHOWN]
     text = _WORDS[language]["list"].join(
-        f"{words.name('signals', one.signal)} {'+' if one.value > 0 else ''}{number(one.value)}"
+        f"{words.part(one.signal, one.value)} {'+' if one.value > 0 else ''}{number(one.value)}"
         for one in told
     )
     return text or _WORDS[language]["none"]
@@ -138,10 +138,18 @@ def _events(events: Sequence[HistoryEvent], language: Language) -> str:
     words = words_of(language)
     space = " " if language == "en" else ""
     told = [
-        f"{words.name('actions', one.action)}{space}{words.quoted(shown(one.text))}"
+        f"{words.name('actions', one.action)}{space}{words.quoted(shown(one.text))}{_stars(one, language)}"
         for one in events[:_PARTS_SHOWN]
     ]
     return _WORDS[language]["list"].join(told)
+
+
+def _stars(event: HistoryEvent, language: Language) -> str:
+    """How many stars were given, in brackets: they say whether a rating speaks for or against a thing."""
+    if event.action != "rating" or event.value is None:
+        return ""
+    stars = words_of(language).value(event)
+    return f" ({stars})" if language == "en" else f"，{stars}"
 
 
 def _kept_one(one: KeptAway, language: Language) -> str:

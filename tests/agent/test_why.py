@@ -97,6 +97,31 @@ def test_what_was_used_before_is_told_with_what_was_done(recommender: Recommende
     assert "Bought “Chess Endgame 0”" in found.text
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "Rated “Chess Endgame 1” (2 of 5 stars)"), ("zh", "评分“Chess Endgame 1”，2 分（满分 5 分）")],
+)
+def test_a_rating_is_told_with_its_stars(tmp_path: Path, language: Language, said: str) -> None:
+    with opened(tmp_path / "home", language) as recommender:
+        recommender.record([{"id": "r", "user": "u", "item": "chess1", "action": "rating", "value": 2}])
+        assert said in why(recommender, "u", "chess1").text
+
+
+@pytest.mark.parametrize(
+    ("language", "liked", "disliked"),
+    [("en", "Unlike what was disliked +", "Like what was disliked −"), ("zh", "与不喜欢的不同 +", "与不喜欢的相近 −")],
+)  # fmt: skip
+def test_what_speaks_for_an_item_is_never_that_it_is_like_what_was_disliked(
+    tmp_path: Path, language: Language, liked: str, disliked: str
+) -> None:
+    with opened(tmp_path / "home", language) as recommender:
+        run = recommender.recommend("u", n=3)
+        ranked = sorted(run.candidates, key=lambda one: one.signals["negative"])
+        worst, best = (why(recommender, "u", one.candidate.item.id).text for one in (ranked[0], ranked[-1]))
+        assert liked in best and disliked not in best
+        assert disliked in worst and liked not in worst
+
+
 def test_a_filter_that_keeps_an_item_away_is_named(recommender: Recommender) -> None:
     recommender.recommend("u", where={"price": {"$lte": 10}})
     found = why(recommender, "u", "chess3")
