@@ -1,6 +1,7 @@
 """The bank of examples: messages with what they ask for, found by the similarity of their meaning."""
 
 import json
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -42,6 +43,9 @@ class Bank:
         vectors = embedder.embed([one.say for one in self.examples])
         self._mean = vectors.mean(axis=0)
         self._vectors = self._centred(vectors)
+        self.spellings = frozenset(
+            re.findall(r"[a-z]{4,}", " ".join(one.say.lower() for one in self.examples))
+        )
         self._actions = np.array([ACTIONS.index(one.action) for one in self.examples])
 
     def vote(self, message: str, without: Example | None = None) -> tuple[Shares, list[Example], float]:

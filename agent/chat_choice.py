@@ -24,6 +24,7 @@ from .chat_commands import parse_command
 from .chat_follow import take_up
 from .chat_intents import Reading, ruled, small_talk
 from .chat_references import find_references
+from .chat_spelling import mended, spelled_out
 from .chat_tools import Toolbox
 from .chat_vocabulary import fold
 from .constraints import understand
@@ -82,7 +83,7 @@ class Chooser:
         if text.lstrip().startswith("/"):
             call = parse_command(text, self._toolbox)
             return Choice(getattr(call, "do", call.tool), "rule", 1.0, call)
-        reading = self.read(text)
+        reading = self.read(self.spelt(text))
         taken_up = take_up(reading.refers, self._toolbox.state, self._language)
         if taken_up:
             return Choice(getattr(taken_up, "do", taken_up.tool), "rule", 1.0, taken_up)
@@ -90,6 +91,17 @@ class Chooser:
         if action:
             return self._choice(action, "rule", 1.0, reading)
         return self._by_examples(reading)
+
+    def spelt(self, text: str) -> str:
+        """A message in plain spelling; the toolbox is told which words were taken for others."""
+        tools, text = self._toolbox, fold(text)
+        titles = [text[one.start : one.end] for one in tools.vocabulary.titled(text)]
+        known = tools.vocabulary.spellings | self._bank.spellings
+        catalogue = tools.recommender.catalogue
+        text, tools.heard = mended(
+            spelled_out(text, titles), known, lambda word: bool(catalogue.search_words(word, 1)), titles
+        )
+        return text
 
     def read(self, text: str) -> Reading:
         """References, conditions and interests in a message, by code."""

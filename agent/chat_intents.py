@@ -57,6 +57,7 @@ def _matches(rule: Mapping[str, Any], reading: Reading, has_items: bool, spoken_
         "whole": True,
         "spoken": spoken_of and not reading.refers.items,
         "items": has_items,
+        "none": not has_items,
         "two": len(reading.refers.items) > 1,
         "like": bool(reading.asks.like),
         "interest": reading.interest is not None,

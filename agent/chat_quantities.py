@@ -16,20 +16,25 @@ ABOUT = 0.2
 """How far from a number "about" reaches, as a share of it."""
 
 _SMALLEST_BARE = 10  # "at least one", "一起": smaller numbers without a unit are no limits
+_CENTURY = 50  # years of two digits below it are of this century
 _YEARS = range(1880, 2101)
 _FLIPPED: dict[Operator, Operator] = {"$lte": "$gt", "$lt": "$gte", "$gte": "$lt", "$gt": "$lte"}
 _ROUND = ("百", "千", "万")
 _TURNED_DOWN_BEFORE = re.compile(
     r"(?<![a-z])(?:不要|不想要|不想看|别(?:给我)?(?:推荐|推|看|来)?|去掉|过滤掉|排除|剔除"
     r"|no|not|nothing|don't want|don't show(?: me)?|hide|skip|drop|exclude|remove|(?:leave|filter) out|avoid)\s*"
-    r"(?:any(?:thing|one)?|whatever|everything|every|all|items?|ones?|those|things?|任何|所有|那些)?\s*"
-    r"(?:(?:that|which) )?(?:costs?|costing|is|are|was|were|runs?)?\s*$"
+    r"(?:any(?:thing|one|body)?|one|body|people|accounts?|whatever|everything|every|all|items?|ones?|those"
+    r"|things?|任何|所有|那些)?\s*"
+    r"(?:(?:that|which|who) )?(?:with|having|has|have|costs?|costing|is|are|was|were|runs?)?\s*$"
 )
 _TURNED_DOWN_AFTER = re.compile(
     r"的?(?:那些|东西|商品|片子|电影|书|人|文章)?(?:我|就|都|一律|统统|通通)*"
     r"(?:不要(?!紧)|别(?:给我|推荐|推|看|来)|不看|不买|不考虑|免了|算了|除外|去掉|剔|过滤|排除|pass)"
     r"|\s?(?:ones?|items?|things?|films?|books?)?\s?(?:is|are) (?:out|no good)(?![a-z])"
 )
+_LOOSE = re.compile(r"\s?-?(?:ish|odd)(?![a-z])|来|多")  # 三百来块, "90ish minutes"
+_FEW = re.compile(r"(?P<many>大)?[几数](?P<tens>[十百千万])(?:来|多)?(?:元钱?|块钱?)")
+_SHORT_YEAR = re.compile(r"(?<!\d)(?P<y>\d{2})年(?=的|以后|之后|后|以前|之前|起|拍|出|上映)的?")
 _DURATIONS = (
     (r"an? hour and a half|one and a half hours?|一个半(?:小时|钟头)", 90.0),
     (r"half an hour|a half[- ]hour|半个?(?:小时|钟头)", 30.0),
@@ -97,11 +102,23 @@ def _raw(text: str) -> Iterator[Quantity]:
     for match in re.finditer(rf"(?<![a-z])(?:the )?(?:{_DECADES})", text):
         first = _decade(match)
         yield Quantity(*match.span(), first, "year", bounds=(("$gte", first), ("$lte", first + 9)))
+    yield from _shortened(text)
     for match in re.finditer(rf"([$¥￥€£])\s?({NUMBER})", text):
         value = read_number(match[2])
         if value is not None:
             yield Quantity(*match.span(), value, "price", sayings()["symbols"][match[1]])
     yield from _with_units(text)
+
+
+def _shortened(text: str) -> Iterator[Quantity]:
+    """Round sums and years of two digits: 几十块 is from two to ten of them, 大几百块 from five; 24年以后."""
+    for match in _FEW.finditer(text):
+        one = float(read_number(match["tens"]) or 0)
+        low = 5 * one if match["many"] else 2 * one
+        yield Quantity(*match.span(), one, "price", bounds=(("$gte", low), ("$lt", 10 * one)))
+    for match in _SHORT_YEAR.finditer(text):
+        year = int(match["y"])
+        yield Quantity(*match.span(), float(year + (2000 if year < _CENTURY else 1900)), "year")
 
 
 def _decade(match: re.Match[str]) -> float:
@@ -117,7 +134,10 @@ def _with_units(text: str) -> Iterator[Quantity]:
         if value is None:
             continue
         end = match.end()
+        loose = _LOOSE.match(text, end)
+        end = loose.end() if loose else end
         unit = next((one for one in _units() if one[0].match(text, end)), None)
+        end = end if unit else match.end()
         if unit:
             pattern, role, factor, currency = unit
             stop = pattern.match(text, end)
@@ -166,12 +186,15 @@ def _range(text: str, one: Quantity, two: Quantity, vocabulary: Vocabulary) -> Q
         role=role,
         currency=two.currency or one.currency,
     )
-    placed = _placed(text, whole, vocabulary, compared=bool(before or stop))
+    bare = min(low, high) >= _SMALLEST_BARE and between.strip() not in ("and", "和")  # "50-90"
+    placed = _placed(text, whole, vocabulary, compared=bool(before or stop) or bare)
     return replace(placed, bounds=(("$gte", min(low, high)), ("$lte", max(low, high)))) if placed else None
 
 
 def _limited(text: str, one: Quantity, vocabulary: Vocabulary) -> Quantity | None:
     """The quantity with the comparison beside it; None if it is just a number."""
+    if one.bounds and one.role == "price":
+        return replace(one, attribute=vocabulary.attribute("price"))
     if one.bounds:  # a decade
         joined = re.search(r"(?<![a-z])(?:from|in|of)\s+$", text[: one.start])
         return replace(
@@ -254,7 +277,7 @@ def _placed(text: str, one: Quantity, vocabulary: Vocabulary, *, compared: bool)
         return None
     if not compared or one.value < _SMALLEST_BARE:
         return None
-    role = next((role for role in ("price", "minutes") if vocabulary.attribute(role)), "")
+    role = next((role for role in ("price", "minutes", "followers") if vocabulary.attribute(role)), "")
     return replace(one, role=role, attribute=vocabulary.attribute(role) if role else None)
 
 

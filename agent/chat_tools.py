@@ -5,7 +5,7 @@ and from runs, so that nothing can be invented, whatever an item's text says.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -40,7 +40,8 @@ _UNREAD: tuple[tuple[int, int], Profile | None] = ((-1, -1), None)
 class Toolbox:
     """Carries out the calls of one conversation of one user.
 
-    `state` is where the conversation stands, `run` its last recommendations, `last` its last outcome.
+    `state` is where the conversation stands, `run` its last recommendations, `last` its last outcome;
+    `heard` are the words that a misspelled message was taken to say, told with the next list.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Toolbox:
         self.state = state or ChatState()
         self.run: Run | None = None
         self.last: Outcome | None = None
+        self.heard: tuple[str, ...] = ()
         self._answers = Answers(self.words)
         self._vocabulary: tuple[str, Vocabulary] = ("", Vocabulary())
         self._profile = _UNREAD
@@ -336,8 +338,14 @@ class Toolbox:
             state=state.model_copy(update={"shown": ids, "spoken_of": None}),
             shown=tuple(shown),
             missed=tuple(self._missed(one) for one in read.missed),
-            notes=(self.words.say("unseen_holds"),) if read.unseen and not state.by_search else (),
+            notes=tuple(self._notes(read, state)),
         )
+
+    def _notes(self, read: Understood, state: ChatState) -> Iterator[str]:
+        if self.heard:
+            yield self.words.say("heard", words=self.words.listed(self.heard))
+        if read.unseen and not state.by_search:
+            yield self.words.say("unseen_holds")
 
     def _headline(self, state: ChatState, count: int, key: str, item: str) -> str:
         """What was found, with the conditions in force; or, where nothing passed, what could be given up."""

@@ -10,7 +10,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from statistics import median
 from typing import Any, Self
@@ -26,6 +26,8 @@ MAX_SURFACE = 60
 _MIN_TITLE = 5
 _EDGES = " \t\"'“”‘’《》「」『』.。!！?？"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_COMPARED_BEFORE = re.compile(r"(?:像|跟|和|与|同|类似于?)$")
+_COMPARED_AFTER = re.compile(r"(?:那|这)[种样类]|一样|差不多|类似|相似")
 _ASCII = re.compile(r"[a-z0-9]")
 
 
@@ -104,6 +106,11 @@ class Vocabulary:
         known = {**self.numbers, **self.dates}
         return next((name for name in sayings()["attributes"][role] if name in known), None)
 
+    @cached_property
+    def spellings(self) -> frozenset[str]:
+        """Every Latin word of the titles and values, as it is spelled."""
+        return frozenset(re.findall(r"[a-z]{4,}", " ".join([*self.titles, *self.words])))
+
     def mentions(self, text: str) -> list[Mention]:
         """Values of fields that a folded text names, longest first at each place, without overlaps."""
         return list(self._scan(text, self.words))
@@ -128,6 +135,8 @@ class Vocabulary:
         quoted = text[one.start - 1 : one.start] in ("《", '"', "“", "「") if one.start else False
         if quoted:
             return True
+        if _COMPARED_BEFORE.search(text[: one.start]) and _COMPARED_AFTER.match(text, one.end):
+            return True  # 跟门将那种差不多的
         long_enough = len(surface) >= _MIN_TITLE or (not surface.isascii() and len(surface) >= 3)
         topics = {"tags", "genre", "category", "section"}
         return long_enough and not any(name in topics for name, _ in self.words.get(surface, ()))

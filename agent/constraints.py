@@ -21,6 +21,7 @@ MAX_MESSAGE = 500
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _SPANS = {"天": 1, "day": 1, "周": 7, "星期": 7, "礼拜": 7, "week": 7, "月": 30, "month": 30}  # in days
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _TAKEN = "\0"  # fold leaves none, and no pattern takes it for a space
 
 
@@ -112,12 +113,7 @@ class _Reader:
             self.take(*match.span())
             self.found = replace(self.found, unseen=True)
         for role, called in sayings()["called"].items():
-            lifted = re.search(
-                rf"(?:{called})(?:限制)?(?:上)?(?:不限|无所谓|都行|都可以|随便|随意|不重要|没关系)"
-                rf"|(?:any|no matter the|ignore the|forget (?:about )?the|whatever the) (?:{called})"
-                rf"|(?:no|drop the) (?:{called}) limit",
-                self.text,
-            )
+            lifted = _bounded(_lifting(role, called)).search(self.text)
             name = self.vocabulary.attribute(role)
             if lifted:
                 self.take(*lifted.span())
@@ -157,6 +153,8 @@ class _Reader:
             rf"(?:{day})(?P<post>{table['later_after']}|{table['earlier_after']})?"
         )
         match = _bounded(pattern).search(self.text)
+        if match and name is None and "-" in match[0]:
+            return  # "10-20" is a range of something else
         when = _day(match, self.vocabulary.dates.get(name or "", ("", "2000"))[1]) if match else None
         if match is None or when is None:
             return
@@ -322,7 +320,9 @@ class _Reader:
         return spans
 
     def _joined(self, start: int, end: int) -> bool:
-        return re.fullmatch(rf"\s*(?:{self._cues['join']})\s*", self.text[start:end]) is not None
+        """Whether two values are enumerated; Chinese ones may follow each other: 足球篮球都不要."""
+        chinese = start == end and not self.text[end].isascii()
+        return chinese or re.fullmatch(rf"\s*(?:{self._cues['join']})\s*", self.text[start:end]) is not None
 
     def _class_end(self, end: int) -> int:
         """Where a word such as "films" or 片 ends that follows a value; `end` if there is none."""
@@ -341,6 +341,8 @@ class _Reader:
     def _negation_after(self, end: int) -> int | None:
         """Where a negation ends that follows directly; None if there is none."""
         after = re.compile(rf"\s?(?:{self._cues['negative_after']})(?![a-z])").match(self.text, end)
+        if after and after[0].startswith(" ") and _CHINESE.match(self.text, after.end()):
+            return None  # 喜剧 不要恐怖: it is said of what follows
         return after.end() if after else None
 
     def _is_filter(self, start: int, end: int, places: Sequence[Place]) -> bool:
@@ -349,6 +351,8 @@ class _Reader:
         if re.search(only, self.text[:start]):
             return True
         after = self.text[end:]
+        if re.match(rf"\s?(?:片|类)?(?:{self._cues['only_after']})(?![a-z])", after):
+            return True
         if after.startswith("的") and any(name != "tags" for name, _ in places):
             return True
         return self._class_end(end) > end
@@ -369,6 +373,12 @@ class _Reader:
         """What is left to be searched by meaning, in one line."""
         left = strip_fillers(_plain(self.text))
         return "" if _is_generic(left) else left
+
+
+def _lifting(role: str, called: str) -> str:
+    """The pattern of what takes back the limits of a field."""
+    table = sayings()["lifted"]
+    return "|".join([table["any"].replace("{called}", called), *([table[role]] if role in table else [])])
 
 
 def _day(match: re.Match[str], newest: str) -> str | None:

@@ -65,6 +65,25 @@ DATE, SECTION = ("published",), ("section",)
         ("video", "en", "a series from 2024", [(YEAR, "$eq", 2024.0), (("kind",), "$in", ("series",))]),
         ("video", "en", "no horror films", [(GENRE, "$nin", ("horror",))]),
         ("video", "en", "show me 3 short films", [(("kind",), "$in", ("short",))]),
+        ("shop", "en", "50-90", [(PRICE, "$gte", 50.0), (PRICE, "$lte", 90.0)]),
+        ("shop", "en", "<= 50 usd", [(PRICE, "$lte", 50.0)]),
+        ("shop", "en", "40$ tops", [(PRICE, "$lte", 40.0)]),
+        ("shop", "en", "i have 80 to spend", [(PRICE, "$lte", 80.0)]),
+        ("shop", "zh", "三百来块", [(PRICE, "$gte", 240.0), (PRICE, "$lte", 360.0)]),
+        ("shop", "zh", "几十块的", [(PRICE, "$gte", 20.0), (PRICE, "$lt", 100.0)]),
+        ("shop", "en", "not from Tapwell", [(("brand",), "$nin", ("Tapwell",))]),
+        ("shop", "en", "less coffee", [(("tags",), "$nin", ("coffee",))]),
+        ("shop", "zh", "咖啡的少来点", [(("tags",), "$nin", ("咖啡",))]),
+        ("video", "en", "90ish mins max", [(MINUTES, "$lte", 90.0)]),
+        ("video", "en", "under 2h", [(MINUTES, "$lt", 120.0)]),
+        ("video", "zh", "24年以后的", [(YEAR, "$gte", 2024.0)]),
+        ("video", "zh", "除恐怖片外", [(GENRE, "$nin", ("恐怖",))]),
+        ("video", "zh", "喜剧 不要恐怖", [(GENRE, "$nin", ("恐怖",))]),
+        ("video", "zh", "有没有讲深海的", []),
+        ("news", "zh", "足球篮球都不要", [(("tags",), "$nin", ("足球",)), (("tags",), "$nin", ("篮球",))]),
+        ("news", "en", "Tech Eve only", [(("source",), "$in", ("Tech Eve",))]),
+        ("social", "en", "no one with more than 50k followers", [(("followers",), "$lte", 50000.0)]),
+        ("social", "en", "under 20k", [(("followers",), "$lt", 20000.0)]),
         ("news", "zh", "最近三天的科技新闻", [(DATE, "$gte", "2026-10-06"), (SECTION, "$in", ("科技",))]),
         ("news", "en", "sports news since October 5", [(DATE, "$gte", "2026-10-05"), (SECTION, "$in", ("Sport",))]),
         ("social", "zh", "粉丝超过一万的", [(("followers",), "$gt", 10000.0)]),
@@ -283,8 +302,20 @@ def test_who_asks_for_books_after_turning_them_down_gets_books() -> None:
     assert [rule.value for rule in kept] == [("露营",), ("book",)]
 
 
-def test_a_lifted_limit_is_gone() -> None:
-    found = understand("价格不限", VOCABULARIES["shop", "zh"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "价格不限",
+        "算了不限价了",
+        "去掉价格限制",
+        "不差钱",
+        "any price",
+        "price doesn't matter",
+        "no limit on price",
+    ],
+)
+def test_a_lifted_limit_is_gone(text: str) -> None:
+    found = understand(text, VOCABULARIES["shop", "zh"])
     assert merge((_rule("price", "$lte", 200),), found.rules, found.lifted) == ()
 
 
