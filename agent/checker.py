@@ -8,7 +8,7 @@ The checker errs on the side of refusing: a refused sentence costs a template, a
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -120,7 +120,15 @@ def problems(sentence: str, facts: Facts, language: Language) -> list[Problem]:
     read = [(one.start, one.end) for one in claimed] + [(one.start, one.unit_end) for one in numbers]
     found += _unknown_words(_blank(held, read), sentence, facts, language)
     found += _false_relations(held, facts, language)
-    return sorted(found, key=lambda one: (one.at, one.kind))
+    return sorted((_readable(one, sentence) for one in found), key=lambda one: (one.at, one.kind))
+
+
+def _readable(problem: Problem, sentence: str) -> Problem:
+    """The problem with the words of the sentence where they stand for a title."""
+    if not any(map(_is_title, problem.what)):
+        return problem
+    start = problem.at + (problem.kind == "title")  # after the quotation mark
+    return replace(problem, what=sentence[start : start + len(problem.what)])
 
 
 def fold(text: str) -> str:

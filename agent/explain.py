@@ -250,7 +250,7 @@ class Explainer:
                 texts[at], refused[at] = checked(ending.text, bases[at])
         for at, problem in refused.items():
             if texts[at] is None:
-                title = clean(bases[at].item.title, 60)
+                title = quoted(bases[at].item.title, bases[at].item, profile.language)
                 if problem is None:
                     ledger.tell("template_reason_endless", title=title)
                 else:

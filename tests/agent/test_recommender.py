@@ -320,7 +320,7 @@ def test_a_filter_always_holds_and_a_shortfall_is_said(shop: Recommender) -> Non
     assert run.recommendations and all(tag in pick.item.tags for pick in run.recommendations)
     assert all(tag in one.candidate.item.tags for one in run.candidates)
     assert run.where == {"tags": tag}
-    said = f"60 items were asked for and {len(run.recommendations)} passed"
+    said = f"items asked for: 60, passed: {len(run.recommendations)}"
     assert any(note.startswith(said) for note in run.notes)
 
 
@@ -431,7 +431,7 @@ def test_given_items_come_back_each_once_consumed_ones_too(shop: Recommender) ->
     run = shop.rank([{"user": "u", "action": "like", "item": "a"}], items)
     assert sorted(one.candidate.item.title for one in run.candidates) == ["three", "two"]
     assert {pick.item.id for pick in run.recommendations} == {"a", "b"}
-    assert any("5 items were asked for and 2 passed" in note for note in run.notes)
+    assert any("items asked for: 5, passed: 2" in note for note in run.notes)
 
 
 def test_ranking_nothing_by_nothing_is_an_empty_run(shop: Recommender) -> None:
