@@ -207,7 +207,7 @@ def _by_example(history: History, one: Group, name: Named, language: Language) -
             and harmless(entry.title) == entry.title == clean(entry.title)
         ):
             title = quoted(entry.title, entry.item, language)
-            yield f"{name.keyword}（如{title}）" if language == "zh" else f"{name.keyword} like {entry.title}"
+            yield f"{name.keyword}（如{title}）" if language == "zh" else f"{name.keyword} like {title}"
 
 
 def _marked(history: History, one: Group, name: Named) -> Iterator[str]:

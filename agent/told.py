@@ -172,25 +172,21 @@ def _deeds(things: Sequence[Thing], language: Language) -> list[str]:
 
 def template(request: str, things: Sequence[Thing], item: Item, interest: str, language: Language) -> str:
     """A plain sentence of facts, for where no model writes one: what is shared, else what it fits."""
-    begun = lead(request, things, language) + quoted(item.title, item, language)
-    shared = _listed([clean(tag, 30) for tag in shared_tags(item, things)[:_TAGS_TOLD]] or [""], language)
+    begun, name = lead(request, things, language), quoted(item.title, item, language)
+    shared = [clean(tag, 30) for tag in shared_tags(item, things)[:_TAGS_TOLD]]
+    if shared:
+        also = "同属" if language == "zh" else " is also filed under "
+        return f"{begun}{name}{also}{_listed(shared, language)}{'。' if language == 'zh' else '.'}"
     named = clean(interest, 40)
     if language == "zh":
-        fits = (
-            f"同属{shared}"
-            if shared
-            else f"与你的兴趣“{named}”相符"
-            if named
-            else "符合你这次的要求"
-            if request
-            else "与之相近"
-            if things
-            else "可以作为开始"
-        )
-        return f"{begun}{fits}。"
-    known = "is close to that" if things else "is a place to start"
-    fits = f"fits your interest in {named}" if named else "matches it" if request else known
-    return f"{begun} {f'is also filed under {shared}' if shared else fits}."
+        if things and not named and not request:
+            return f"{begun}这是你感兴趣的内容里与{name}最接近的。"
+        fits = f"与你的兴趣“{named}”相符" if named else "符合你这次的要求" if request else "可以作为开始"
+        return f"{begun}{name}{fits}。"
+    if things and not named and not request:
+        return f"{begun}of what you took to that is the nearest to {name}."
+    fits = f"fits your interest in {named}" if named else "matches it" if request else "is a place to start"
+    return f"{begun}{name} {fits}."
 
 
 def bridge_template(things: Sequence[Thing], item: Item, bridge: Bridge, language: Language) -> str:

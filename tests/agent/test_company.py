@@ -90,7 +90,7 @@ def test_words_that_were_searched_for_have_no_company(memory: Memory) -> None:
     [
         (ALIEN, "rating", 5.0, "liked", "liked “Alien”, 7 liked", "喜欢《Alien》"),
         (ALIEN, "rating", 3.0, "seen", "watched “Alien”, 7 watched", "看过《Alien》"),
-        (LAMP, "purchase", None, "bought", "bought “Reading Lamp”, 7 bought", "购买过“Reading Lamp”"),
+        (LAMP, "purchase", None, "bought", "bought “Reading Lamp”, 7 bought", "买过“Reading Lamp”"),
         (LAMP, "view", None, "seen", "looked at “Reading Lamp”, 7 looked at", "浏览过“Reading Lamp”"),
     ],
 )

@@ -214,10 +214,11 @@ TAGGED = Item(id="tagged", title="Speed", tags=("action", "crime", "snow"), kind
 @pytest.mark.parametrize(
     ("language", "things", "subject", "left", "plain"),
     [
-        ("en", [PIER], "“Speed”", "action, crime, snow", "is close to that."),
+        ("en", [PIER], "“Speed”", "action, crime, snow", "that is the nearest to “Speed”."),
         ("en", [HUNTER], "“Speed”, also filed under snow,", "action, crime", "is also filed under snow."),
         ("en", [RELATED, NOTHING], "“Speed”, also filed under crime,", "action, snow", "filed under crime."),
         ("en", [HUNTER, NOTHING], "“Speed”, also filed under crime and snow,", "action", "under crime and snow."),
+        ("zh", [PIER], "《Speed》", "action、crime、snow", "这是你感兴趣的内容里与《Speed》最接近的。"),
         ("zh", [HUNTER, NOTHING], "《Speed》同属crime、snow，", "action", "《Speed》同属crime、snow。"),
     ],
 )  # fmt: skip

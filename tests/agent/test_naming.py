@@ -144,8 +144,8 @@ def names_of_both(language: Language, liked: str, turned_down: str, disliked: st
 @pytest.mark.parametrize(
     ("language", "liked", "turned_down", "expected"),
     [
-        ("en", "action films", "action films", "action films like Robocop 3"),
-        ("en", "action sci-fi", "sci-fi action films", "sci-fi action films like Robocop 3"),
+        ("en", "action films", "action films", "action films like “Robocop 3”"),
+        ("en", "action sci-fi", "sci-fi action films", "sci-fi action films like “Robocop 3”"),
         ("en", "action films", "romance films", "romance films"),
         ("zh", "动作片", "动作片", "动作片（如《Robocop 3》）"),
         ("zh", "动作片", "爱情片", "爱情片"),

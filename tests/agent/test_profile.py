@@ -264,7 +264,7 @@ def test_groups_that_the_model_calls_the_same_are_told_apart(catalogue: Catalogu
 def test_groups_with_the_same_words_are_told_apart_without_a_model(catalogue: Catalogue) -> None:
     history = history_of(catalogue, Did("like", "chess0"), Did("dislike", "chess1"), Did("like", "chess"))
     keywords = [one.keyword for one in build(history).interests]
-    assert keywords == ["chess", "chess like chess endgame volume 1"]
+    assert keywords == ["chess", "chess like “chess endgame volume 1”"]
 
 
 def test_a_copied_title_is_no_name_for_several_things(catalogue: Catalogue) -> None:
