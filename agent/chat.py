@@ -7,6 +7,7 @@ a tool carries it out, and what was said is on disk before the next step begins.
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -134,26 +135,36 @@ class ChatAgent:
         Raises:
             TanquError: it could not be answered; what was said is kept.
         """
-        from .chat_graph import HumanMessage, prune, surplus
+        from .chat_graph import HumanMessage, prune
 
         started = time.perf_counter()
         text = _storable(text)
         if self._engine:
             self._engine.go_on()
-        graph, config = self._graph, self._config
         said: list[str] = []
         shown: tuple[Shown, ...] = ()
         self._outcome = None
-        asked = {"messages": [*surplus(self._messages()), HumanMessage(text)]}
-        modes = ["updates", "messages", "custom"]
-        for mode, piece in graph.stream(asked, config, stream_mode=modes, durability="sync"):
-            for event in self._events(mode, piece):
+        wishes = self._chooser.parts(text)
+        for number, wish in enumerate(wishes):
+            # What was said is kept once and whole; the second wish is carried out without being said again.
+            message = HumanMessage("" if number else text, additional_kwargs={"wish": wish})
+            between = [ChatEvent("text", "\n")] if number else []
+            for event in chain(between, self._run(message)):
                 said += [event.text] if event.kind == "text" else []
                 shown = event.items or shown
                 yield event
         prune(self._saver, self._thread)
         seconds = time.perf_counter() - started
         yield ChatEvent("done", "".join(said), items=shown, outcome=self._outcome, seconds=seconds)
+
+    def _run(self, message: Any) -> Iterator[ChatEvent]:  # Any: a HumanMessage
+        """One turn of the graph."""
+        from .chat_graph import surplus
+
+        asked = {"messages": [*surplus(self._messages()), message]}
+        modes = ["updates", "messages", "custom"]
+        for mode, piece in self._graph.stream(asked, self._config, stream_mode=modes, durability="sync"):
+            yield from self._events(mode, piece)
 
     def _events(self, mode: str, piece: Any) -> Iterator[ChatEvent]:  # Any: what LangGraph streams
         """What a piece of the graph's stream tells the listener."""
@@ -246,7 +257,7 @@ class ChatAgent:
         update = {"language": language, "explore": self._explore}
         recommender.settings = self._settings.model_copy(update=update)
         self._toolbox = Toolbox(recommender, self.user, language)
-        chooser = Chooser(self._toolbox, language, self._engine, recommender.prompts)
+        chooser = self._chooser = Chooser(self._toolbox, language, self._engine, recommender.prompts)
         # Without a model nothing asks it: the chooser leaves no sentence to it.
         engine = self._engine or ScriptedModel(name="none")
         spoken = ChatTanqu(engine, max_tokens=60, owner=self.user)

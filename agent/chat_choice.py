@@ -23,6 +23,7 @@ from .chat_bank import ACTIONS, Bank, Example, Shares
 from .chat_commands import parse_command
 from .chat_follow import take_up
 from .chat_intents import Reading, ruled, small_talk
+from .chat_parts import parts_of
 from .chat_references import find_references
 from .chat_spelling import mended, spelled_out
 from .chat_tools import Toolbox
@@ -92,6 +93,17 @@ class Chooser:
             return self._choice(action, "rule", 1.0, reading)
         return self._by_examples(reading)
 
+    def parts(self, text: str) -> tuple[str, ...]:
+        """A message, or the two wishes that it holds; no interest is read for it, which could take seconds."""
+        if text.lstrip().startswith("/"):
+            return (text,)
+        spelt = self.spelt(text)
+        refers = self._read(spelt, None).refers
+        if take_up(refers, self._toolbox.state, self._language):
+            return (text,)
+        found = parts_of(spelt, lambda part: self._by_rule(self._read(part, None)))
+        return found if len(found) > 1 else (text,)
+
     def spelt(self, text: str) -> str:
         """A message in plain spelling; the toolbox is told which words were taken for others."""
         tools, text = self._toolbox, fold(text)
@@ -105,11 +117,14 @@ class Chooser:
 
     def read(self, text: str) -> Reading:
         """References, conditions and interests in a message, by code."""
+        return self._read(text, self._toolbox.profile_read)
+
+    def _read(self, text: str, profile: Profile | None) -> Reading:
         tools = self._toolbox
         refers = find_references(text, tools.shown, tools.state.spoken_of, tools.vocabulary)
         asks = understand(text, tools.vocabulary, tools.shown)
         folded = fold(text).strip()
-        interest, named = _interest(folded, tools.profile_read)
+        interest, named = _interest(folded, profile)
         topic = refers.plain.replace(named, _TOPIC[self._language]) if named else ""
         return Reading(folded, refers, asks, interest, topic)
 

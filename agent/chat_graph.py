@@ -203,7 +203,8 @@ class Choosing(AgentMiddleware[Any, Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any] | AIMessage:
         """Answer the last message of the user."""
-        said = request.messages[-1].text
+        last = request.messages[-1]
+        said = str(last.additional_kwargs.get("wish", last.text))
         choice = self._chooser.choose(said)
         call = choice.call.model_dump(mode="json") if choice.call else None
         request.runtime.stream_writer({"action": choice.action, "by": choice.by, "call": call})

@@ -80,6 +80,7 @@ _SMALL_TALK = {
         "(?:你|您)好|嗨|哈喽|在吗|早上好|早安|晚上好"
         "|hello|(?<![a-z])hi(?![a-z])|hey|good (?:morning|evening|afternoon|day)"
     ),
+    "laugh": r"^(?:哈|呵|嘿|嘻)+|^h?(?:a?ha)+h?(?![a-z])|^(?:he){2,}|^lol",
     "ok": "^(?:好的?|嗯+|哦+|行|明白了?|知道了?|ok(?:ay)?|great|cool|got it|alright|yes|no)$",
 }
 

@@ -23,7 +23,12 @@ class Words:
         self._table = _tables()[language]
 
     def say(self, key: str, **values: object) -> str:
-        """One sentence with its values; a key that does not exist is a KeyError."""
+        """One sentence with its values, in the singular where there is one for a count of 1.
+
+        A key that does not exist is a KeyError.
+        """
+        one = f"{key}_one"
+        key = one if values.get("count") == 1 and one in self._table else key
         return str(self._table[key]).format(**values)
 
     def table(self, key: str) -> Mapping[str, Any]:  # Any: words, or lists of words

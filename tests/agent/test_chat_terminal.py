@@ -414,7 +414,7 @@ def test_on_two_terminals_one_user_has_two_conversations_over_one_memory(home: P
         child.expect("5 picks for you")
         child.expect("›")
     one.sendline("/seen 1")
-    one.expect("Noted: you already know or have (.+?); it will not come again")
+    one.expect("Noted: you already know or have (.+?); not recommended again")
     two.sendline(f"/search {one.match[1]}")
     two.expect(r"\[seen\]")
     _left(one)
