@@ -153,9 +153,8 @@ def _checked(history: History, one: Group, text: str, confidence: float, languag
     """
     name = _NAMES[language].model_validate_json(text)
     keyword = _whole_words(name.keyword)
-    things = {entry.title: entry for entry in (history.entries[place] for place in one.places)}
-    titles = [title for title, entry in things.items() if entry.item or len(things) > 1]
-    if any(_copies(keyword, title) for title in titles):
+    entries = [history.entries[place] for place in one.places]
+    if any(entry.item and _copies(keyword, entry.title) for entry in entries):
         return None
     if harmless(keyword) != keyword or harmless(name.theme) != name.theme:
         return None

@@ -267,13 +267,21 @@ def test_groups_with_the_same_words_are_told_apart_without_a_model(catalogue: Ca
     assert keywords == ["chess", "chess like “chess endgame volume 1”"]
 
 
-def test_a_copied_title_is_no_name_for_several_things(catalogue: Catalogue) -> None:
-    history = history_of(catalogue, Did("view", "chess0"), Did("view", "chess1"))
+@pytest.mark.parametrize("items", [["chess0", "chess1"], ["chess0"]])
+def test_a_copied_title_is_no_name(catalogue: Catalogue, items: list[str]) -> None:
+    history = history_of(catalogue, *(Did("view", item) for item in items))
     model = ScriptedModel(replies=['{"keyword":"Chess Endgame Volume 0","theme":"games"}'])
     ledger = Ledger(model)
     [interest] = build_profile("u", history, "en", ledger, PROMPTS).interests
     assert (interest.keyword, interest.named_by, interest.confidence) == ("chess", "template", 0.0)
     assert ledger.notes == ["interests named by their commonest words: chess"]
+
+
+def test_what_was_searched_for_may_be_the_name(catalogue: Catalogue) -> None:
+    history = history_of(catalogue, Did("view", "chess0"), Did("search", "chess endgame"))
+    model = ScriptedModel(replies=['{"keyword":"chess endgame","theme":"games"}'])
+    [interest] = build_profile("u", history, "en", Ledger(model), PROMPTS).interests
+    assert (interest.keyword, interest.named_by) == ("chess endgame", "model")
 
 
 class CutShort(ScriptedModel):
