@@ -283,7 +283,7 @@ def test_the_model_lifts_what_it_finds_likely_beyond_its_prior(rank: Rank) -> No
     assert model.history[0].owner == "u" and model.history[1].owner == ""
 
 
-@pytest.mark.parametrize(("users", "share"), [(0, 1.0), (20, 0.55), (10**7, 0.1)])
+@pytest.mark.parametrize(("users", "share"), [(0, 1.0), (20, 0.6), (10**7, 0.2)])
 def test_the_model_counts_less_the_more_other_users_are_known(
     catalogue: Catalogue, priors: Priors, users: int, share: float
 ) -> None:
@@ -302,7 +302,7 @@ def test_the_parts_of_the_model_shrink_with_its_share(rank: Rank) -> None:
         return max(one.signals["model"] for one in found)
 
     many = replace(OTHERS, users=10**7)
-    assert 0 < widest(many) < 0.2 * widest(Engagement.empty())
+    assert 0 < widest(many) < 0.3 * widest(Engagement.empty())
 
 
 def test_a_model_that_fails_leaves_the_ranking_as_it_was_and_is_noted(rank: Rank) -> None:
