@@ -28,7 +28,7 @@ from .chat_references import find_references
 from .chat_spelling import mended, spelled_out
 from .chat_tools import Toolbox
 from .chat_vocabulary import fold
-from .constraints import understand
+from .constraints import Understood, understand
 
 Decider = Literal["rule", "examples", "model"]
 
@@ -39,6 +39,10 @@ _ABOUT_ITEMS = frozenset(
     {"more", "less", "why", "why_not", "compare", "about", "like", "dislike", "seen", "not_interested"}
 )
 _ABOUT_INTERESTS = frozenset({"mute", "pin", "forget"})
+_REMEMBERED = _ABOUT_INTERESTS | {"like", "dislike", "seen", "not_interested", "undo"}
+_IS_REMEMBERED = np.array([action in _REMEMBERED for action in ACTIONS])
+_CLEAR = 0.5  # share of the votes below which nothing is remembered: a question is no verdict
+_QUESTION = re.compile(r"^(?:can|could|will|would|do|does|did|is|are)(?![a-z])|[?？]$|[吗呢]$")
 _TOPICS = frozenset({"tags", "genre", "category", "section"})
 _LISTING = ("recommend", "search", "refuse", "chat")
 _NEAR, _FAR = 0.35, 0.2  # cosine of a wish and the nearest item: surely of the catalogue, surely not
@@ -153,6 +157,9 @@ class Chooser:
         if self._model is not None and (votes.max() < SURE or similarity < _UNLIKE_ALL):
             votes, decider = self._with_model(self._model, votes, neighbours, reading), "model"
         best = int(votes.argmax())
+        clear = SURE if _QUESTION.search(reading.text) else _CLEAR
+        if ACTIONS[best] in _REMEMBERED and votes[best] < clear:
+            best = int(np.where(_IS_REMEMBERED, 0.0, votes).argmax())
         return self._choice(ACTIONS[best], decider, float(votes[best]), reading)
 
     def _priors(self, reading: Reading) -> Shares:
@@ -170,11 +177,8 @@ class Chooser:
         if strong:
             for action in ("recommend", "search", "other", "narrow", "report", "chat", "refuse", "undo"):
                 weights[action] = 0.2
-        if asks.rules or asks.lifted or asks.missed:
-            weights["narrow"] *= 3.0
-            weights["chat"] *= 0.1
-        if any(one.reason == "no_title" for one in asks.missed):
-            weights["search"] *= 3.0
+        for action, factor in _asked(asks).items():
+            weights[action] *= factor
         for action, factor in self._named(reading.text).items():
             weights[action] *= factor
         if asks.wishes and not strong:
@@ -310,6 +314,16 @@ def _interest(text: str, profile: Profile | None) -> tuple[str | None, str]:
             if len(name) > 1 and name in text:
                 return one.keyword, name
     return None, ""
+
+
+def _asked(asks: Understood) -> dict[str, float]:
+    """Factors for a message that sets conditions, counts, or names what does not exist."""
+    factors = {"narrow": 3.0, "chat": 0.1} if asks.rules or asks.lifted or asks.missed else {}
+    if asks.count:
+        factors |= {"chat": 0.1, "refuse": 0.1}
+    if any(one.reason == "no_title" for one in asks.missed):
+        factors |= {"search": 3.0}
+    return factors
 
 
 def _format(text: str) -> str:

@@ -233,13 +233,17 @@ def build(
     return create_agent(
         model,
         [_tool(kind, toolbox, direct=True) for kind in calls.TOOLS],
-        middleware=[
-            Choosing(chooser, toolbox),
-            ModelCallLimitMiddleware(run_limit=_RUN_LIMIT, exit_behavior="end"),
-            ToolCallLimitMiddleware(run_limit=_RUN_LIMIT, exit_behavior="end"),
-        ],
+        middleware=[Choosing(chooser, toolbox), *call_limits()],
         checkpointer=saver,
     )
+
+
+def call_limits() -> list[AgentMiddleware[Any, Any]]:
+    """What ends a turn of an agent that keeps calling: four calls of the model, or four of tools."""
+    return [
+        ModelCallLimitMiddleware(run_limit=_RUN_LIMIT, exit_behavior="end"),
+        ToolCallLimitMiddleware(run_limit=_RUN_LIMIT, exit_behavior="end"),
+    ]
 
 
 def open_saver(folder: Path) -> SqliteSaver:
@@ -277,6 +281,6 @@ def remembered(lines: Iterable[tuple[str, str]], state: calls.ChatState) -> list
 
 
 __all__ = [
-    "Choosing", "HumanMessage", "LiveTool", "TanquRetriever", "artifact", "as_tools", "build", "live_schema",
-    "open_saver", "prune", "remembered", "surplus",
+    "Choosing", "HumanMessage", "LiveTool", "TanquRetriever", "artifact", "as_tools", "build", "call_limits",
+    "live_schema", "open_saver", "prune", "remembered", "surplus",
 ]  # fmt: skip

@@ -61,6 +61,7 @@ def _matches(rule: Mapping[str, Any], reading: Reading, has_items: bool, spoken_
         "two": len(reading.refers.items) > 1,
         "like": bool(reading.asks.like),
         "interest": reading.interest is not None,
+        "interest_alone": reading.interest is not None and not has_items,
     }[needs]
     if not met:
         return False
@@ -77,10 +78,10 @@ _SMALL_TALK = {
     "thanks": "谢|辛苦|thank|cheers",
     "goodbye": "再见|拜拜|晚安|bye|good night|see you",
     "hi": (
-        "(?:你|您)好|嗨|哈喽|在吗|早上好|早安|晚上好"
+        "(?:你|您)好|嗨|哈喽|在[吗不么]|^(?:yo|sup|hiya)(?![a-z])|早上好|早安|晚上好"
         "|hello|(?<![a-z])hi(?![a-z])|hey|good (?:morning|evening|afternoon|day)"
     ),
-    "laugh": r"^(?:哈|呵|嘿|嘻)+|^h?(?:a?ha)+h?(?![a-z])|^(?:he){2,}|^lol",
+    "laugh": r"^(?:哈|呵|嘿|嘻)+|笑死|^h?(?:a?ha)+h?(?![a-z])|^(?:he){2,}|^lol",
     "ok": "^(?:好的?|嗯+|哦+|行|明白了?|知道了?|ok(?:ay)?|great|cool|got it|alright|yes|no)$",
 }
 

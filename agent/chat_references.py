@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..models.records import Item
 from .chat_numbers import read_number
-from .chat_vocabulary import Vocabulary, fold
+from .chat_vocabulary import Vocabulary, fold, sayings
 
 _ZH_UNIT = "[个部本条篇款件位首样名集只张号则]"
 _ZH_NUMBER = "[一二两三四五六七八九十]{1,3}|[0-9]{1,3}"
@@ -83,6 +83,7 @@ _THE_X_ONE = re.compile(r"(?<![a-z])the ([a-z-]{3,20}) (?:one|film|movie|book|ar
 _ABOUT_X = re.compile(
     r"(?:讲|关于|有|叫|写)([\u4e00-\u9fff]{1,6}?)的?那[个部本条篇位]"
     r"|那[个部本条篇位](?:讲|关于|写)([\u4e00-\u9fff]{1,6})"
+    r"|那[个部本条篇位款]([\u4e00-\u9fff]{1,6})的"
 )
 
 
@@ -181,14 +182,29 @@ class _Finder:
                 self.found.append((*match.span(), target))
 
     def described(self) -> None:
-        """A word that only one shown item has in its title or tags: "the robot one", 讲狼的那部."""
+        """A word that only one shown item has in its title or tags: "the robot one", 讲狼的那部.
+
+        Or the one that has the most or the least of something: "the cheapest one".
+        """
+        for name, pattern in sayings()["most"].items():
+            role, _, direction = name.partition("_")
+            match = re.search(rf"(?<![a-z])(?:{pattern})(?![a-z])", self.text)
+            having = [one for one in self.shown if self.vocabulary.attribute(role) in one.attributes]
+            if match and having:
+                chosen = (max if direction == "up" else min)(having, key=lambda one: self._value(one, role))
+                self._add(*match.span(), chosen.id)
+                return
         words = [match[1] for match in _THE_X_ONE.finditer(self.text)]
-        words += [match[1] or match[2] for match in _ABOUT_X.finditer(self.text)]
+        words += [match[1] or match[2] or match[3] for match in _ABOUT_X.finditer(self.text)]
         for word in words:
             having = [item for item in self.shown if word in fold(f"{item.title} {' '.join(item.tags)}")]
             at = self.text.find(word)
             if len(having) == 1:
                 self._add(at, at + len(word), having[0].id)
+
+    def _value(self, item: Item, role: str) -> float:
+        value = item.attributes[str(self.vocabulary.attribute(role))]
+        return float(value) if isinstance(value, int | float) else 0.0
 
     def result(self) -> References:
         ids = [item for _, _, item in sorted(self.found, key=lambda one: one[0])]

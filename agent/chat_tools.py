@@ -4,6 +4,7 @@ Nothing here asks a model what to do. Titles, numbers and reasons in an outcome 
 and from runs, so that nothing can be invented, whatever an item's text says.
 """
 
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -33,6 +34,7 @@ _MOST_SIMILAR = 50
 _RUNS_LOOKED_AT = 5
 _CHANGES_KEPT = 50
 _NOT_INTERESTED_STARS = 2.0
+_CONTENT = re.compile(r"[a-z]{4,}|[^\x00-\x7f]+")  # words of which sharing one says something
 _BOUGHT = frozenset({"product"})
 _UNREAD: tuple[tuple[int, int], Profile | None] = ((-1, -1), None)
 
@@ -350,7 +352,10 @@ class Toolbox:
     def _headline(self, state: ChatState, count: int, key: str, item: str) -> str:
         """What was found, with the conditions in force; or, where nothing passed, what could be given up."""
         if count:
-            return self.words.say(key, count=count, item=item) + self._under(state)
+            if key == "found" and state.request and not self._is_near(state.request):
+                key = "far"
+            wish = clean(state.request, 60)
+            return self.words.say(key, count=count, item=item, wish=wish) + self._under(state)
         rules = [describe(rule, self.words.language) for rule in state.rules]
         text = self.words.say("nothing")
         return text + (self.words.say("nothing_wider", rule=rules[-1], number=len(rules)) if rules else "")
@@ -416,6 +421,14 @@ class Toolbox:
             for rank, (item, _) in enumerate(hits, 1):
                 fused[item] = fused.get(item, 0.0) + 1 / (_RANK_CONSTANT + rank)
         return sorted(fused, key=lambda item: (-fused[item], item))
+
+    def _is_near(self, words: str) -> bool:
+        """Whether anything of the catalogue shares a word with these, or their meaning."""
+        catalogue = self.recommender.catalogue
+        nearest = catalogue.search(catalogue.embed([words])[0], 1)
+        return bool(nearest and nearest[0][1] >= _RELATED) or bool(
+            catalogue.search_words(" ".join(_CONTENT.findall(words.lower())), 1)
+        )
 
     def _missed(self, one: Missed) -> str:
         currency = next(iter(sorted(self.vocabulary.currencies)), "?").upper()

@@ -125,8 +125,8 @@ class _Reader:
         name = self.vocabulary.attribute("published")
         for cue, back in days.items():
             match = self.cue(cue)
-            if match:
-                self._published(match, name, back)
+            if match and (name or cue != "today" or match[0].endswith(("的", "s"))):
+                self._published(match, name, back)  # "I am tired today" is no condition
         number = r"[\d一二两三四五六七八九十]+|two|three|four|five|six|seven|ten|few|an?|one"
         match = _bounded(self._cues["last_days"].replace("{number}", number)).search(self.text)
         if match:
@@ -336,6 +336,8 @@ class _Reader:
         cues = self._cues
         pattern = rf"(?<![a-z])(?:{cues['negative']})(?:\s|(?:{cues['negative_filler']})(?![a-z]))*$"
         match = re.search(pattern, self.text[:at])
+        if match and _asks_why(self.text[: match.start()]):
+            return None
         return match.start() if match else None
 
     def _negation_after(self, end: int) -> int | None:
@@ -366,13 +368,23 @@ class _Reader:
         """A negation before words that no field holds: said, since nothing can enforce it."""
         strong = "不要|别推荐|不想看|不想要|除了|去掉|排除|no|without|except|exclude|anything but|avoid"
         pattern = rf"(?<![a-z])(?:{strong})(?![a-z])\s?([^\0,，。.!?;；]{{2,20}})"
-        for match in list(re.finditer(pattern, self.text)):
+        found = [one for one in re.finditer(pattern, self.text) if not _asks_why(self.text[: one.start()])]
+        after = r"[\u4e00-\u9fff]{2,8}的(?:就|都|也|我)*(?:不要(?!紧)|不看|不想看|别推|别来|别给我|免了|算了|少来|少推)"
+        found += re.finditer(after, self.text)
+        for match in found:
             self.miss(self.take(*match.span()), "no_value")
 
     def rest(self) -> str:
         """What is left to be searched by meaning, in one line."""
         left = strip_fillers(_plain(self.text))
         return "" if _is_generic(left) else left
+
+
+def _asks_why(before: str) -> bool:
+    """Whether a negation that follows is part of a question: "why no headphones"."""
+    there = r"(?: (?:are|is) there| there (?:are|is)| do you have| you have)?"
+    why = rf"(?:(?:why|how come){there}|(?:为什么|为啥|怎么|为何|咋)(?:就|都|会)?)\s*$"
+    return re.search(why, before) is not None
 
 
 def _lifting(role: str, called: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from langchain.agents import create_agent
-from langchain.agents.middleware import ModelCallLimitMiddleware
 from langchain_core.messages import HumanMessage, ToolMessage
 
+from tanqu.agent.chat_graph import call_limits
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.evaluation.samples import load_sample
@@ -31,7 +31,7 @@ def main(model: LanguageModel, home: Path, embedder: Embedder | None = None) -> 
             ChatTanqu(model, max_tokens=200),
             recommender.as_tools("video-lin"),
             system_prompt=INSTRUCTIONS,
-            middleware=[ModelCallLimitMiddleware(run_limit=4, exit_behavior="end")],
+            middleware=call_limits(),
         )
         state = agent.invoke({"messages": [HumanMessage("Two films about space, please.")]})
         print(state["messages"][-1].text)

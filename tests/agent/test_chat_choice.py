@@ -133,6 +133,21 @@ def test_a_message_after_feedback_does_not_wait_for_the_interests_to_be_named_an
     tools.recommender.close()
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("en", "can you gift wrap it"), ("en", "blue it goes on and on"), ("zh", "那个能包装一下吗")],
+)
+def test_nothing_is_remembered_of_what_is_no_clear_verdict(
+    desks: dict[Language, tuple[Chooser, Toolbox]], language: Language, text: str
+) -> None:
+    chooser, tools = desks[language]
+    tools.state = tools.state.model_copy(update={"spoken_of": tools.state.shown[0]})
+    call = chooser.choose(text).call
+    tools.state = tools.state.model_copy(update={"spoken_of": None})
+    assert not isinstance(call, calls.Feedback)
+    assert not isinstance(call, calls.ProfileCall) or call.do == "show"
+
+
 def test_what_is_left_open_is_asked_for(desks: dict[Language, tuple[Chooser, Toolbox]]) -> None:
     chooser, _ = desks["en"]
     wrong = chooser.choose("why number 9?")

@@ -12,6 +12,8 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from tanqu.agent.chat import ChatAgent
+from tanqu.agent.chat_graph import call_limits
 from tanqu.agent.memory import Memory
 from tanqu.agent.priors import Priors
 from tanqu.agent.recommender import Recommender
@@ -114,6 +116,25 @@ def test_an_agent_of_ones_own_recommends_and_explains(recommender: Recommender) 
     told = [message for message in state["messages"] if isinstance(message, ToolMessage)]
     assert [message.name for message in told] == ["recommend", "explain"]
     assert "Score" in str(told[1].content) and state["messages"][-1].text == "There you are."
+
+
+def test_an_agent_that_keeps_calling_is_ended(recommender: Recommender) -> None:
+    again = '{"tool":"recommend","args":{"request":"more films","count":1}}'
+    model = ScriptedModel(reply=lambda prompt: again)
+    agent = create_agent(ChatTanqu(model), recommender.as_tools(USER), middleware=call_limits())
+    state = agent.invoke({"messages": [HumanMessage("films")]})
+    carried_out = [one for one in state["messages"] if isinstance(one, ToolMessage) and one.artifact]
+    assert 1 <= len(carried_out) <= 4
+    assert "limit" in state["messages"][-1].text
+
+
+def test_the_models_small_talk_calls_no_tool_whatever_it_writes(recommender: Recommender) -> None:
+    again = '{"tool":"recommend","args":{"request":"more films","count":1}}'
+    recommender.model = ScriptedModel(reply=lambda prompt: again)
+    with ChatAgent(recommender, "somebody") as agent:
+        events = list(agent.stream("how are you feeling on this fine day"))
+        assert not agent.toolbox.state.shown
+    assert {event.kind for event in events} == {"text", "done"}
 
 
 def test_the_retriever_gives_documents_with_reasons(recommender: Recommender) -> None:

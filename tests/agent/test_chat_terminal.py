@@ -421,6 +421,38 @@ def test_on_two_terminals_one_user_has_two_conversations_over_one_memory(home: P
     _left(two)
 
 
+_REAL = """
+import sys
+from pathlib import Path
+from tanqu.agent.chat import talk
+from tanqu.agent.recommender import Recommender
+from tanqu.agent.settings import Settings
+from tanqu.models.embedder import HashEmbedder
+from tanqu.models.engine_settings import EngineSettings
+from tanqu.models.llama import LlamaModel
+
+settings = Settings(home=Path(sys.argv[1]), scenario="video", model_scores=0)
+with LlamaModel(Path(sys.argv[2]), EngineSettings(context=2048)) as model:
+    with Recommender.open(settings=settings, embedder=HashEmbedder(), model=model) as recommender:
+        sys.exit(talk(recommender, "video-lin"))
+"""
+
+
+def test_with_a_real_model_the_first_sign_comes_within_a_second_of_enter(home: Path, tiny_path: Path) -> None:
+    env = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    arguments = ["-c", _REAL, str(home), str(tiny_path)]
+    child = pexpect.spawn(sys.executable, arguments, env=env, encoding="utf-8", timeout=120)
+    child.expect("Three things to try")
+    for text in (UNCLEAR, "recommend something quiet"):
+        child.expect("›")
+        child.sendline(text)
+        pressed = time.monotonic()
+        child.expect("thinking")
+        assert time.monotonic() - pressed < 1
+    child.expect(r"picks? for you")
+    _left(child)
+
+
 def test_no_color_holds(home: Path) -> None:
     child = _spawn(home, NO_COLOR="1")
     child.expect("Three things to try")

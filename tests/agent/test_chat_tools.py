@@ -124,6 +124,17 @@ def test_a_title_that_nothing_has_is_said_and_the_closest_are_shown(tools: Toolb
     assert outcome.shown and not outcome.missed
 
 
+def test_a_search_that_nothing_meets_says_so_and_shows_the_closest(tools: Toolbox) -> None:
+    found = tools.carry_out(calls.Search(words="zzyzx qqq"))
+    assert "“zzyzx qqq”" in found.text and found.shown
+    assert "“" not in tools.carry_out(calls.Search(words="astronauts")).text
+
+
+def test_a_word_taken_for_another_is_told_with_the_list(tools: Toolbox) -> None:
+    tools.heard = ("horror",)
+    assert "I took your spelling for horror" in tools.carry_out(calls.Search(words="horror")).notes
+
+
 def test_a_search_without_words_lists_what_passes(tools: Toolbox) -> None:
     outcome = tools.carry_out(calls.Search(words="only horror", count=20))
     assert _genres(outcome) == {"horror"}

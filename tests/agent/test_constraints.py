@@ -153,6 +153,8 @@ def test_a_title_that_is_liked_or_compared_is_only_named(text: str) -> None:
         ("video", "zh", "类似《三体》的", "《三体》", "no_title"),
         ("shop", "en", "without batteries", "without batteries", "no_value"),
         ("news", "en", "shorter than two hours", "shorter than two hours", "no_field"),
+        ("social", "zh", "带娃的不看", "带娃的不看", "no_value"),
+        ("video", "zh", "今天的电视", "今天的", "no_field"),
     ],
 )
 def test_what_the_catalogue_cannot_check_is_said(
@@ -161,6 +163,20 @@ def test_what_the_catalogue_cannot_check_is_said(
     found = understand(text, VOCABULARIES[scenario, language])
     assert [(one.said, one.reason) for one in found.missed] == [(said, reason)]
     assert not found.rules
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "why no coffee"),
+        ("en", "how come there are no knives"),
+        ("zh", "为啥没有咖啡"),
+        ("zh", "今天有点累"),
+    ],
+)
+def test_a_question_and_a_mood_are_no_conditions(language: Language, text: str) -> None:
+    found = understand(text, VOCABULARIES["shop", language])
+    assert (found.rules, found.missed) == ((), ())
 
 
 @pytest.mark.parametrize(
