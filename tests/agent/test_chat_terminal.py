@@ -429,7 +429,7 @@ from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.engine_settings import EngineSettings
-from tanqu.models.llama import LlamaModel
+from tanqu.models.engine import LlamaModel
 
 settings = Settings(home=Path(sys.argv[1]), scenario="video", model_scores=0)
 with LlamaModel(Path(sys.argv[2]), EngineSettings(context=2048)) as model:
