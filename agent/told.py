@@ -176,7 +176,7 @@ def template(request: str, things: Sequence[Thing], item: Item, interest: str, l
     shared = [clean(tag, 30) for tag in shared_tags(item, things)[:_TAGS_TOLD]]
     if shared:
         also = "同属" if language == "zh" else " is also filed under "
-        return f"{begun}{name}{also}{_listed(shared, language)}{'。' if language == 'zh' else '.'}"
+        return f"{begun}{name}{also}{_listed(shared, language)}{_rest(item, things, language)}"
     named = clean(interest, 40)
     if language == "zh":
         if things and not named and not request:
@@ -187,6 +187,17 @@ def template(request: str, things: Sequence[Thing], item: Item, interest: str, l
         return f"{begun}of what you took to that is the nearest to {name}."
     fits = f"fits your interest in {named}" if named else "matches it" if request else "is a place to start"
     return f"{begun}{name} {fits}."
+
+
+def _rest(item: Item, things: Sequence[Thing], language: Language) -> str:
+    """How a sentence about what is shared ends: where nothing else describes the item, with its other tags."""
+    known = shared_tags(item, things)
+    rest = [clean(tag, 30) for tag in item.tags if tag not in known][:_TAGS_TOLD]
+    if item.text.strip() or not rest:
+        return "。" if language == "zh" else "."
+    return (
+        f"，另有{_listed(rest, language)}。" if language == "zh" else f", and adds {_listed(rest, language)}."
+    )
 
 
 def bridge_template(things: Sequence[Thing], item: Item, bridge: Bridge, language: Language) -> str:

@@ -215,13 +215,37 @@ TAGGED = Item(id="tagged", title="Speed", tags=("action", "crime", "snow"), kind
     ("language", "things", "subject", "left", "plain"),
     [
         ("en", [PIER], "“Speed”", "action, crime, snow", "that is the nearest to “Speed”."),
-        ("en", [HUNTER], "“Speed”, also filed under snow,", "action, crime", "is also filed under snow."),
-        ("en", [RELATED, NOTHING], "“Speed”, also filed under crime,", "action, snow", "filed under crime."),
-        ("en", [HUNTER, NOTHING], "“Speed”, also filed under crime and snow,", "action", "under crime and snow."),
+        (
+            "en",
+            [HUNTER],
+            "“Speed”, also filed under snow,",
+            "action, crime",
+            "is also filed under snow, and adds action and crime.",
+        ),
+        (
+            "en",
+            [RELATED, NOTHING],
+            "“Speed”, also filed under crime,",
+            "action, snow",
+            "is also filed under crime, and adds action and snow.",
+        ),
+        (
+            "en",
+            [HUNTER, NOTHING],
+            "“Speed”, also filed under crime and snow,",
+            "action",
+            "under crime and snow, and adds action.",
+        ),
         ("zh", [PIER], "《Speed》", "action、crime、snow", "这是你感兴趣的内容里与《Speed》最接近的。"),
-        ("zh", [HUNTER, NOTHING], "《Speed》同属crime、snow，", "action", "《Speed》同属crime、snow。"),
+        (
+            "zh",
+            [HUNTER, NOTHING],
+            "《Speed》同属crime、snow，",
+            "action",
+            "《Speed》同属crime、snow，另有action。",
+        ),
     ],
-)  # fmt: skip
+)
 def test_of_what_has_no_description_all_tags_are_told_that_it_shares_and_the_model_gets_the_rest(
     language: Language, things: list[Item], subject: str, left: str, plain: str
 ) -> None:
