@@ -21,6 +21,10 @@ MAX_MESSAGE = 500
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _SPANS = {"天": 1, "day": 1, "周": 7, "星期": 7, "礼拜": 7, "week": 7, "月": 30, "month": 30}  # in days
+_A_KIND = re.compile(r"(?<![a-z])(?:a|an|some|any)(?:[\s\0]+[a-z0-9'-]+){0,2}[\s\0]+$")
+_CLAUSE_ENDS = re.compile(
+    r"[\s\0]*(?:$|[,.;!?]|(?:please|from|under|with|for|without|but|shorter|no)(?![a-z]))"
+)
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _TAKEN = "\0"  # fold leaves none, and no pattern takes it for a space
 
@@ -357,6 +361,9 @@ class _Reader:
             return True
         if after.startswith("的") and any(name != "tags" for name, _ in places):
             return True
+        genre = any(name in ("genre", "category") for name, _ in places)
+        if genre and _A_KIND.search(self.text[:start]) and _CLAUSE_ENDS.match(after):
+            return True  # "a good 90s comedy"
         return self._class_end(end) > end
 
     def _add_values(self, operator: Operator, places: Sequence[Place], said: str) -> None:
