@@ -325,15 +325,12 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _keep_scenario(context: typer.Context) -> None:
-    """Let a home remember the scenario it was indexed for, unless it has settings of its own."""
-    from .settings import SETTINGS_FILE
+    """Let a home remember the scenario it was indexed for."""
+    from .settings import keep_scenario
 
     scenario = context.obj.scenario
-    if scenario is None:
-        return
-    path = _settings(context).home / SETTINGS_FILE
-    if not path.exists():
-        path.write_text(f'scenario = "{scenario}"\n', encoding="utf-8")
+    path = keep_scenario(_settings(context).home, scenario) if scenario else None
+    if path:
         say(f"note: {path} now says that this home is of the scenario {scenario}")
 
 

@@ -189,6 +189,15 @@ def load_settings(*, environ: Mapping[str, str] | None = None, **given: object) 
     return _build([*without_file, (str(home / SETTINGS_FILE), _from_file(home))])
 
 
+def keep_scenario(home: Path, scenario: Scenario) -> Path | None:
+    """Let a home remember its scenario; the file that says so, None where it has settings of its own."""
+    path = home / SETTINGS_FILE
+    if path.exists():
+        return None
+    path.write_text(f'scenario = "{scenario}"\n', encoding="utf-8")
+    return path
+
+
 Source = tuple[str, Mapping[str, object]]
 
 

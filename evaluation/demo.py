@@ -10,7 +10,7 @@ from ..agent import console
 from ..agent.console import say
 from ..agent.recommender import Recommender, WhatIf
 from ..agent.report import write_report
-from ..agent.settings import load_settings
+from ..agent.settings import keep_scenario, load_settings
 from ..models.errors import InputError
 from ..models.fetching import fetch
 from ..models.records import Event, Item, Language, Run, Scenario
@@ -86,6 +86,7 @@ def _show(
             with _step(f"remembering {len(events)} events"):
                 recommender.record(events)
                 recommender.memory.set_meta(_READY, "yes")
+            keep_scenario(settings.home, scenario)  # for whoever goes on in this home
         with _step(f"profile and recommendations for {user}"), console.counting("ranking again") as count:
             run = recommender.recommend(user, what_if=what_if, progress=count)
         console.show_profile(run.profile, {one.id: one.text for one in run.history})

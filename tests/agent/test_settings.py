@@ -14,6 +14,7 @@ from tanqu.agent.settings import (
     Settings,
     event_weight,
     event_weights,
+    keep_scenario,
     load_settings,
     newest,
 )
@@ -99,6 +100,13 @@ def test_tables_in_the_file_name_only_what_they_change(tmp_path: Path) -> None:
     assert settings.action_weights == {**ACTION_WEIGHTS, "view": 0.25}
     assert settings.half_life_hours["news"] == 12
     assert settings.half_life_hours["social"] == 21 * 24
+
+
+def test_a_home_remembers_its_scenario_unless_it_has_settings_of_its_own(tmp_path: Path) -> None:
+    assert keep_scenario(tmp_path, "video") == tmp_path / SETTINGS_FILE
+    assert load_settings(environ={}, home=tmp_path).scenario == "video"
+    assert keep_scenario(tmp_path, "news") is None
+    assert load_settings(environ={}, home=tmp_path).scenario == "video"
 
 
 def test_the_engine_is_set_in_the_file(tmp_path: Path) -> None:
