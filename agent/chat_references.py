@@ -189,10 +189,11 @@ class _Finder:
         for name, pattern in sayings()["most"].items():
             role, _, direction = name.partition("_")
             match = re.search(rf"(?<![a-z])(?:{pattern})(?![a-z])", self.text)
-            having = [one for one in self.shown if self.vocabulary.attribute(role) in one.attributes]
-            if match and having:
-                chosen = (max if direction == "up" else min)(having, key=lambda one: self._value(one, role))
-                self._add(*match.span(), chosen.id)
+            values = {one.id: one.attributes.get(self.vocabulary.attribute(role) or "") for one in self.shown}
+            numbers = {id_: float(one) for id_, one in values.items() if isinstance(one, int | float)}
+            if match and numbers:
+                chosen = (max if direction == "up" else min)(numbers, key=numbers.__getitem__)
+                self._add(*match.span(), chosen)
                 return
         words = [match[1] for match in _THE_X_ONE.finditer(self.text)]
         words += [match[1] or match[2] or match[3] for match in _ABOUT_X.finditer(self.text)]
@@ -201,10 +202,6 @@ class _Finder:
             at = self.text.find(word)
             if len(having) == 1:
                 self._add(at, at + len(word), having[0].id)
-
-    def _value(self, item: Item, role: str) -> float:
-        value = item.attributes[str(self.vocabulary.attribute(role))]
-        return float(value) if isinstance(value, int | float) else 0.0
 
     def result(self) -> References:
         ids = [item for _, _, item in sorted(self.found, key=lambda one: one[0])]

@@ -65,10 +65,14 @@ def _model(name: str, engine: EngineSettings) -> dict[str, object]:
         return {"name": name, "here": True}
     try:
         path: Path = find(name)
-        needs = footprint(path, engine)
     except TanquError as error:
         return {"name": name, "here": False, "advice": str(error)}
-    return {"name": name, "here": True, "path": str(path), "context": needs.context, "bytes": needs.bytes}
+    found = {"name": name, "here": True, "path": str(path)}
+    try:
+        needs = footprint(path, engine)
+    except TanquError as error:  # of an architecture that llama.cpp does not know, or without its adapter
+        return {**found, "advice": str(error)}
+    return {**found, "context": needs.context, "bytes": needs.bytes}
 
 
 def _embedder() -> dict[str, object]:

@@ -54,6 +54,14 @@ def test_what_the_engine_is_set_to_is_what_the_model_costs(tmp_path: Path, tiny_
     assert costs["kv_cache"] == 1024 * costs["kv_cache_per_token"] == 1024 * 30 * 3 * (64 + 64) * 8.5 // 8
 
 
+@pytest.mark.gguf
+def test_an_adapter_that_is_missing_is_said_of_a_model_that_is_here(tmp_path: Path, tiny_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text('[engine]\nlora = "/nowhere/adapter.gguf"\n')
+    found = doctor.examine(load_settings(environ={}, home=tmp_path, model=str(tiny_path)))["model"]
+    assert isinstance(found, dict)
+    assert found["here"] is True and "/nowhere/adapter.gguf" in str(found["advice"])
+
+
 def test_a_damaged_model_comes_with_advice(tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF\x03\0\0\0" + bytes(100))
     found = examined(tmp_path, model=str(tmp_path / "broken.gguf"))["model"]
