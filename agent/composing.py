@@ -54,6 +54,7 @@ class Composer:
         understood = catalogue.enrichments([pick.candidate.item.id for pick in picks])
         return Run(
             user=profile.user,
+            home=self.settings.named_home,
             request=query.request,
             scenario=self.settings.scenario,
             created=datetime.now(UTC),

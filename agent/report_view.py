@@ -25,6 +25,7 @@ LEFT_OUT = 10
 
 # Ids that are safe to copy into a shell; any other is left for the reader to fill in.
 _PLAIN_ID = re.compile(r"\w[\w.:@-]*")
+_PLAIN_PATH = re.compile(r"[\w ./\\:~+-]+")
 _PART_OF = {"prior": "model", "ranking": "model"}  # calls by the stage that is timed around them
 _OPERATORS = {
     "$eq": "=",
@@ -77,24 +78,27 @@ def view(run: Run) -> Page:
 
 
 def commands(run: Run, words: Words) -> tuple[Command, ...]:
-    """How the user can correct the profile, with their name and a pick filled in where they are plain."""
+    """How the user can correct the profile, with their name, home and a pick filled in where plain."""
     name = run.user if _PLAIN_ID.fullmatch(run.user) else "USER"
     user = shlex.quote(name)
+    home = run.home if _PLAIN_PATH.fullmatch(run.home) else "HOME"
+    tanqu = f"tanqu --home {shlex.quote(home)}" if run.home else "tanqu"
     plain = (pick.item.id for pick in run.recommendations if _PLAIN_ID.fullmatch(pick.item.id))
     item = next(plain, "ITEM")
     dislike = {"user": name, "item": item, "action": "dislike"}
     return (
-        Command(words["correct_chat"], (f"tanqu chat {user}",)),
+        Command(words["correct_chat"], (f"{tanqu} chat {user}",)),
         Command(
-            words["correct_dislike"], (json.dumps(dislike, ensure_ascii=False), "tanqu ingest dislike.jsonl")
+            words["correct_dislike"],
+            (json.dumps(dislike, ensure_ascii=False), f"{tanqu} ingest dislike.jsonl"),
         ),
-        Command(words["correct_profile"], (f"tanqu profile {user}",)),
+        Command(words["correct_profile"], (f"{tanqu} profile {user}",)),
         Command(
             words["correct_interest"],
-            tuple(f"tanqu profile {user} {do}" for do in ("mute 1", "pin 1", "rename 1 NAME", "forget 1")),
+            tuple(f"{tanqu} profile {user} {do}" for do in ("mute 1", "pin 1", "rename 1 NAME", "forget 1")),
         ),
-        Command(words["correct_undo"], (f"tanqu profile {user} undo",)),
-        Command(words["correct_why"], (f"tanqu why {user} {shlex.quote(item)}",)),
+        Command(words["correct_undo"], (f"{tanqu} profile {user} undo",)),
+        Command(words["correct_why"], (f"{tanqu} why {user} {shlex.quote(item)}",)),
     )
 
 

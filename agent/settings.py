@@ -171,6 +171,11 @@ class Settings(BaseModel):
     signal_weights: Folder | None = Field(None, description="a file with the weights of the ranking signals")
     prompts: Folder | None = Field(None, description="a folder with templates of your own")
 
+    @property
+    def named_home(self) -> str:
+        """The home folder as commands must name it; empty for the default one, which needs no naming."""
+        return "" if self.home == _default_home() else str(self.home)
+
 
 def load_settings(*, environ: Mapping[str, str] | None = None, **given: object) -> Settings:
     """The settings in force: `given` (None means not given), the environment, the file, the defaults.

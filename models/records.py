@@ -280,9 +280,13 @@ class HistoryEvent(Record):
 
 
 class Run(Record):
-    """One request, whole: a report, a chat turn or a test reads it and needs no model again."""
+    """One request, whole: a report, a chat turn or a test reads it and needs no model again.
+
+    `home` is the folder that commands about it must name, empty for the default one.
+    """
 
     user: Id
+    home: Text = ""
     request: str = ""
     scenario: Scenario = "shop"
     created: datetime

@@ -97,7 +97,7 @@ def check(run: Run, sample: Sample, user: str, n: int = 5) -> None:
 
 def timeless(run: Run) -> dict[str, object]:
     """A run without what differs between two runs of the same."""
-    dumped = run.model_dump(mode="json", exclude={"created", "seconds"})
+    dumped = run.model_dump(mode="json", exclude={"created", "seconds", "home"})
     for call in dumped["calls"]:
         call["seconds"] = call["cached_tokens"] = 0
     return dumped

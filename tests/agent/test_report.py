@@ -625,6 +625,15 @@ def test_commands_name_the_user_and_never_run_anything_else(run: Run) -> None:
     assert not [line for line in commands if "rm" in line]
 
 
+def test_commands_name_the_home_of_the_run_unless_it_is_the_default_one(run: Run) -> None:
+    assert "--home" not in to_markdown(run)
+    commands = to_markdown(run.model_copy(update={"user": "anna", "home": "my shop/data"}))
+    for command in ("chat anna", "profile anna undo", "ingest dislike.jsonl"):
+        assert f"    tanqu --home 'my shop/data' {command}" in commands
+    hostile = to_markdown(run.model_copy(update={"home": "x\n    rm -rf ~"}))
+    assert "rm -rf" not in hostile and "    tanqu --home HOME profile" in hostile
+
+
 def test_every_stage_has_a_line_and_the_calls_within_one_follow_it() -> None:
     lines = [line.split("|") for line in to_markdown(sample("en")).splitlines()]
     start = next(at for at, line in enumerate(lines) if line[1:2] == [" Stage "])

@@ -323,3 +323,8 @@ def test_quick_views_count_against_only_where_the_owner_says_what_quick_is() -> 
     assert event_weight(glance, "news", settings=settings) == ACTION_WEIGHTS["abandon"]
     assert event_weight(an_event("view", 3.0), "news", settings=settings) == ACTION_WEIGHTS["view"]
     assert event_weight(an_event("view"), "news", settings=settings) == ACTION_WEIGHTS["view"]
+
+
+def test_commands_need_to_name_a_home_only_where_it_is_not_the_default_one() -> None:
+    assert Settings().named_home == ""
+    assert Settings(home=Path("shop")).named_home == "shop"
