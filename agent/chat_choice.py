@@ -24,7 +24,7 @@ from .chat_commands import parse_command
 from .chat_follow import take_up
 from .chat_intents import Reading, ruled, small_talk
 from .chat_parts import parts_of
-from .chat_references import find_references
+from .chat_references import find_references, numbered_interest
 from .chat_spelling import mended, spelled_out
 from .chat_tools import Toolbox
 from .chat_vocabulary import fold
@@ -51,6 +51,7 @@ _FLOOR = 0.01
 _UNLIKE_ALL = 0.35  # cosine similarity below which a message is like no example at all
 _ENDS = " 。.!！?？~～,，"
 _LIMITS = Limits(priority=0)
+_AN_INTEREST: dict[Language, str] = {"zh": "兴趣", "en": "an interest"}
 _TOPIC: dict[Language, str] = {"zh": "这个话题", "en": "this topic"}
 
 
@@ -125,12 +126,24 @@ class Chooser:
 
     def _read(self, text: str, profile: Profile | None) -> Reading:
         tools = self._toolbox
+        text = self._with_keyword(text)
         refers = find_references(text, tools.shown, tools.state.spoken_of, tools.vocabulary)
         asks = understand(text, tools.vocabulary, tools.shown)
         folded = fold(text).strip()
         interest, named = _interest(folded, profile)
         topic = refers.plain.replace(named, _TOPIC[self._language]) if named else ""
         return Reading(folded, refers, asks, interest, topic)
+
+    def _with_keyword(self, text: str) -> str:
+        """A message that names an interest by its number, with its keyword there instead: no item is meant."""
+        found = numbered_interest(fold(text))
+        if found is None:
+            return text
+        start, end, number = found
+        profile = self._toolbox.profile
+        interests = profile.interests if profile else ()
+        known = interests[number - 1].keyword if 1 <= number <= len(interests) else None
+        return f"{fold(text)[:start]}{known or _AN_INTEREST[self._language]}{fold(text)[end:]}"
 
     # --- deciding ----------------------------------------------------------------------------------
 

@@ -78,6 +78,11 @@ _IT = re.compile(
     rf"|(?<![a-z])(?:it|its|him|her|(?:this|that)(?: (?:{_EN_THING}))?|the same)(?![a-z])"
     r"(?!'s (?:all|enough|great|fine|ok))"
 )
+_NTH_INTEREST = re.compile(
+    rf"(?<![a-z])(?:the |my )?(?P<en>{_ORDINALS}) (?:of my )?interests?(?![a-z])"
+    r"|(?<![a-z])(?:the |my )?interest (?:number |no\.? ?|#\s?)?(?P<num>[0-9]{1,2})(?![0-9])"
+    rf"|我?的?第\s?(?P<zh>{_ZH_NUMBER})\s?[个条项]兴趣|兴趣\s?(?P<no>[0-9]{{1,2}})(?![0-9])"
+)
 _HEAD = re.compile(r"[:：,，\-–—|(（?？!！]")
 _THE_X_ONE = re.compile(r"(?<![a-z])the ([a-z-]{3,20}) (?:one|film|movie|book|article|post)(?![a-z])")
 _ABOUT_X = re.compile(
@@ -120,6 +125,16 @@ def find_references(text: str, shown: Sequence[Item], last: str | None, vocabula
     if not finder.found and not finder.wrong:
         finder.pointed(last)
     return finder.result()
+
+
+def numbered_interest(text: str) -> tuple[int, int, int] | None:
+    """Where a folded text names an interest by its place in the list, and the place: "the second interest"."""
+    match = _NTH_INTEREST.search(text)
+    if match is None:
+        return None
+    digits = match["num"] or match["zh"] or match["no"]
+    number = _EN_ORDINALS[match["en"]] if match["en"] else int(read_number(digits) or 0)
+    return *match.span(), number
 
 
 class _Finder:
@@ -266,4 +281,4 @@ def _ordinal(match: re.Match[str]) -> int:
     return int(read_number(digits) or 0)
 
 
-__all__ = ["References", "find_references"]
+__all__ = ["References", "find_references", "numbered_interest"]

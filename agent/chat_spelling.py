@@ -19,7 +19,7 @@ _VOWELS = "aeiou"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _QUOTED = r"《[^》]*》|\"[^\"]*\"|“[^”]*”|「[^」]*」"
 _WORD = re.compile(rf"(?<![a-z0-9'-])[a-z]{{{_SHORTEST},24}}(?![a-z0-9'-])")
-_DRAWN_OUT = re.compile(r"([a-vx-z\u4e00-\u9fff!?~])\1{2,}")
+_DRAWN_OUT = re.compile(r"((?![元年])[a-vx-z\u4e00-\u9fff!?~])\1{2,}")
 
 
 def spelled_out(text: str, titles: Sequence[str] = ()) -> str:

@@ -28,6 +28,7 @@ from .report import page_name, write_report
 SIMILAR = 0.4
 """Cosine similarity from which an item counts as "like that": fewer of these are shown after "less"."""
 
+_FAR = {"found": "far", "picks": "picks_far"}  # what is said where nothing is about the words
 _RELATED = 0.25  # below it, a search hit that shares no word is a last resort
 _RANK_CONSTANT = 60  # of reciprocal rank fusion, as in candidates.py
 _MOST_SIMILAR = 50
@@ -352,8 +353,8 @@ class Toolbox:
     def _headline(self, state: ChatState, count: int, key: str, item: str) -> str:
         """What was found, with the conditions in force; or, where nothing passed, what could be given up."""
         if count:
-            if key == "found" and state.request and not self._is_near(state.request):
-                key = "far"
+            if key in _FAR and state.request and not self._is_near(state.request):
+                key = _FAR[key]
             wish = clean(state.request, 60)
             return self.words.say(key, count=count, item=item, wish=wish) + self._under(state)
         rules = [describe(rule, self.words.language) for rule in state.rules]

@@ -25,6 +25,11 @@ _A_KIND = re.compile(r"(?<![a-z])(?:a|an|some|any)(?:[\s\0]+[a-z0-9'-]+){0,2}[\s
 _CLAUSE_ENDS = re.compile(
     r"[\s\0]*(?:$|[,.;!?]|(?:please|from|under|with|for|without|but|shorter|no)(?![a-z]))"
 )
+_UNLIKED = re.compile(
+    r"(?<![a-z])(?:hate|dislike|can'?t stand|(?:don'?t|do not) (?:really )?like|not into)"
+    r" (?!(?:this|these|those|others|things|its|yours|his|hers|ours|theirs)(?![a-z]))[a-z]{3,}s(?=\s*(?:[.,!]|$))"
+    r"|(?:不喜欢|讨厌|不爱看?)[^这那第它他她，。的]{1,6}[片剧类书](?=[，。！]|$)"
+)
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _TAKEN = "\0"  # fold leaves none, and no pattern takes it for a space
 
@@ -378,6 +383,7 @@ class _Reader:
         found = [one for one in re.finditer(pattern, self.text) if not _asks_why(self.text[: one.start()])]
         after = r"[\u4e00-\u9fff]{2,8}的(?:就|都|也|我)*(?:不要(?!紧)|不看|不想看|别推|别来|别给我|免了|算了|少来|少推)"
         found += re.finditer(after, self.text)
+        found += re.finditer(_UNLIKED, self.text)
         for match in found:
             self.miss(self.take(*match.span()), "no_value")
 

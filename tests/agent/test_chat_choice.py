@@ -259,3 +259,28 @@ def test_a_failing_model_leaves_the_choice_to_the_examples(tmp_path: Path) -> No
 
     chooser, _ = _chooser(tmp_path, "zh", ScriptedModel(scorer=fail))
     assert chooser.choose(UNCLEAR).action in ACTIONS
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "number"),
+    [("en", "forget the second interest", 2), ("zh", "忘掉第一个兴趣", 1), ("zh", "屏蔽第二个兴趣", 2)],
+)
+def test_an_interest_by_its_number_is_that_interest_and_no_item_of_the_list(
+    desks: dict[Language, tuple[Chooser, Toolbox]], language: Language, text: str, number: int
+) -> None:
+    chooser, tools = desks[language]
+    assert tools.profile
+    call = chooser.choose(text).call
+    assert isinstance(call, calls.ProfileCall) and call.do in ("forget", "mute")
+    assert call.interest == tools.profile.interests[number - 1].keyword
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("en", "forget the 10th interest"), ("zh", "忘掉第九十个兴趣")]
+)
+def test_a_number_that_no_interest_has_changes_nothing_and_is_no_item(
+    desks: dict[Language, tuple[Chooser, Toolbox]], language: Language, text: str
+) -> None:
+    choice = desks[language][0].choose(text)
+    shows = isinstance(choice.call, calls.ProfileCall) and choice.call.do == "show"
+    assert shows or choice.reply == "which_interest"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.chat_references import find_references
+from tanqu.agent.chat_references import find_references, numbered_interest
 from tanqu.agent.chat_vocabulary import Vocabulary
 from tanqu.evaluation.samples import load_sample
 from tanqu.models.records import Language
@@ -143,3 +143,24 @@ def test_nothing_is_ever_referred_to_that_is_not_shown_or_in_the_catalogue(
 @pytest.mark.timeout(10)
 def test_hostile_text_is_read_in_time(text: str) -> None:
     assert set(_places("zh", text)[0]) <= {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "number"),
+    [
+        ("forget the second interest", "the second interest", 2),
+        ("mute my 3rd interest please", "my 3rd interest", 3),
+        ("pin interest number 12", "interest number 12", 12),
+        ("忘掉第一个兴趣", "第一个兴趣", 1),
+        ("屏蔽我的第十二个兴趣", "我的第十二个兴趣", 12),
+        ("置顶兴趣3", "兴趣3", 3),
+    ],
+)
+def test_an_interest_may_be_named_by_its_place(text: str, named: str, number: int) -> None:
+    found = numbered_interest(text)
+    assert found and (text[found[0] : found[1]], found[2]) == (named, number)
+
+
+@pytest.mark.parametrize("text", ["the second one interests me", "my interests", "第二个我没兴趣"])
+def test_an_item_that_interests_is_no_interest(text: str) -> None:
+    assert numbered_interest(text) is None

@@ -158,6 +158,8 @@ def test_a_title_that_is_liked_or_compared_is_only_named(text: str) -> None:
         ("shop", "en", "without batteries", "without batteries", "no_value"),
         ("news", "en", "shorter than two hours", "shorter than two hours", "no_field"),
         ("social", "zh", "带娃的不看", "带娃的不看", "no_value"),
+        ("video", "en", "I don't like musicals", "don't like musicals", "no_value"),
+        ("video", "zh", "我其实不喜欢武侠片", "不喜欢武侠片", "no_value"),
         ("video", "zh", "今天的电视", "今天的", "no_field"),
     ],
 )
@@ -176,6 +178,8 @@ def test_what_the_catalogue_cannot_check_is_said(
         ("en", "how come there are no knives"),
         ("zh", "为啥没有咖啡"),
         ("zh", "今天有点累"),
+        ("en", "I don't like these"),
+        ("zh", "不喜欢这类"),
     ],
 )
 def test_a_question_and_a_mood_are_no_conditions(language: Language, text: str) -> None:
