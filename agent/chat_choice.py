@@ -99,7 +99,10 @@ class Chooser:
         return self._by_examples(reading)
 
     def parts(self, text: str) -> tuple[str, ...]:
-        """A message, or the two wishes that it holds; no interest is read for it, which could take seconds."""
+        """A message, or the two wishes that it holds.
+
+        Interests are read for it only where one is named by its number, since that could take seconds.
+        """
         if text.lstrip().startswith("/"):
             return (text,)
         spelt = self.spelt(text)
@@ -126,7 +129,7 @@ class Chooser:
 
     def _read(self, text: str, profile: Profile | None) -> Reading:
         tools = self._toolbox
-        text = self._with_keyword(text)
+        text = self._with_keyword(fold(text))
         refers = find_references(text, tools.shown, tools.state.spoken_of, tools.vocabulary)
         asks = understand(text, tools.vocabulary, tools.shown)
         folded = fold(text).strip()
@@ -135,15 +138,15 @@ class Chooser:
         return Reading(folded, refers, asks, interest, topic)
 
     def _with_keyword(self, text: str) -> str:
-        """A message that names an interest by its number, with its keyword there instead: no item is meant."""
-        found = numbered_interest(fold(text))
+        """A folded text that names an interest by its number, with its keyword there instead: no item is meant."""
+        found = numbered_interest(text)
         if found is None:
             return text
         start, end, number = found
         profile = self._toolbox.profile
         interests = profile.interests if profile else ()
         known = interests[number - 1].keyword if 1 <= number <= len(interests) else None
-        return f"{fold(text)[:start]}{known or _AN_INTEREST[self._language]}{fold(text)[end:]}"
+        return f"{text[:start]}{known or _AN_INTEREST[self._language]}{text[end:]}"
 
     # --- deciding ----------------------------------------------------------------------------------
 
@@ -321,12 +324,14 @@ class Chooser:
 
 
 def _interest(text: str, profile: Profile | None) -> tuple[str | None, str]:
-    """The interest that a text names by keyword or theme, and the name as it stands there."""
-    for one in profile.interests if profile else ():
-        for name in (fold(one.keyword), fold(one.theme)):
-            if len(name) > 1 and name in text:
-                return one.keyword, name
-    return None, ""
+    """The interest that a text names by keyword or theme, and the name as it stands there.
+
+    The longest name counts: who says "space comedy" does not mean the interest "space".
+    """
+    interests = profile.interests if profile else ()
+    names = [(one.keyword, fold(name)) for one in interests for name in (one.keyword, one.theme)]
+    found = [one for one in names if len(one[1]) > 1 and one[1] in text]
+    return max(found, key=lambda one: len(one[1]), default=(None, ""))
 
 
 def _asked(asks: Understood) -> dict[str, float]:

@@ -19,7 +19,8 @@ _VOWELS = "aeiou"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _QUOTED = r"《[^》]*》|\"[^\"]*\"|“[^”]*”|「[^」]*」"
 _WORD = re.compile(rf"(?<![a-z0-9'-])[a-z]{{{_SHORTEST},24}}(?![a-z0-9'-])")
-_DRAWN_OUT = re.compile(r"((?![元年])[a-vx-z\u4e00-\u9fff!?~])\1{2,}")
+_FIGURES = "零一二三四五六七八九十百千万亿元块年月日天"
+_DRAWN_OUT = re.compile(rf"((?![{_FIGURES}])[a-vx-z\u4e00-\u9fff!?~])\1{{2,}}")
 
 
 def spelled_out(text: str, titles: Sequence[str] = ()) -> str:

@@ -25,7 +25,7 @@ _A_KIND = re.compile(r"(?<![a-z])(?:a|an|some|any)(?:[\s\0]+[a-z0-9'-]+){0,2}[\s
 _CLAUSE_ENDS = re.compile(
     r"[\s\0]*(?:$|[,.;!?]|(?:please|from|under|with|for|without|but|shorter|no)(?![a-z]))"
 )
-_UNLIKED = re.compile(
+_UNLIKED = re.compile(  # with a word that looks like a genre; anything else may be an item or a mood
     r"(?<![a-z])(?:hate|dislike|can'?t stand|(?:don'?t|do not) (?:really )?like|not into)"
     r" (?!(?:this|these|those|others|things|its|yours|his|hers|ours|theirs)(?![a-z]))[a-z]{3,}s(?=\s*(?:[.,!]|$))"
     r"|(?:不喜欢|讨厌|不爱看?)[^这那第它他她，。的]{1,6}[片剧类书](?=[，。！]|$)"
@@ -380,10 +380,10 @@ class _Reader:
         """A negation before words that no field holds: said, since nothing can enforce it."""
         strong = "不要|别推荐|不想看|不想要|除了|去掉|排除|no|without|except|exclude|anything but|avoid"
         pattern = rf"(?<![a-z])(?:{strong})(?![a-z])\s?([^\0,，。.!?;；]{{2,20}})"
-        found = [one for one in re.finditer(pattern, self.text) if not _asks_why(self.text[: one.start()])]
+        negated = [*re.finditer(pattern, self.text), *_UNLIKED.finditer(self.text)]
+        found = [one for one in negated if not _asks_why(self.text[: one.start()])]
         after = r"[\u4e00-\u9fff]{2,8}的(?:就|都|也|我)*(?:不要(?!紧)|不看|不想看|别推|别来|别给我|免了|算了|少来|少推)"
         found += re.finditer(after, self.text)
-        found += re.finditer(_UNLIKED, self.text)
         for match in found:
             self.miss(self.take(*match.span()), "no_value")
 

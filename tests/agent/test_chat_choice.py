@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tanqu.agent import chat_calls as calls
 from tanqu.agent.chat_bank import ACTIONS
-from tanqu.agent.chat_choice import Chooser
+from tanqu.agent.chat_choice import Chooser, _interest
 from tanqu.agent.chat_tools import Toolbox
 from tanqu.agent.memory import Memory
 from tanqu.agent.priors import Priors
@@ -262,16 +262,20 @@ def test_a_failing_model_leaves_the_choice_to_the_examples(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("language", "text", "number"),
-    [("en", "forget the second interest", 2), ("zh", "忘掉第一个兴趣", 1), ("zh", "屏蔽第二个兴趣", 2)],
+    ("language", "text", "do", "number"),
+    [
+        ("en", "forget the second interest", "forget", 2),
+        ("zh", "忘掉第一个兴趣", "forget", 1),
+        ("zh", "屏蔽第二个兴趣", "mute", 2),
+    ],
 )
 def test_an_interest_by_its_number_is_that_interest_and_no_item_of_the_list(
-    desks: dict[Language, tuple[Chooser, Toolbox]], language: Language, text: str, number: int
+    desks: dict[Language, tuple[Chooser, Toolbox]], language: Language, text: str, do: str, number: int
 ) -> None:
     chooser, tools = desks[language]
     assert tools.profile
     call = chooser.choose(text).call
-    assert isinstance(call, calls.ProfileCall) and call.do in ("forget", "mute")
+    assert isinstance(call, calls.ProfileCall) and call.do == do
     assert call.interest == tools.profile.interests[number - 1].keyword
 
 
@@ -284,3 +288,19 @@ def test_a_number_that_no_interest_has_changes_nothing_and_is_no_item(
     choice = desks[language][0].choose(text)
     shows = isinstance(choice.call, calls.ProfileCall) and choice.call.do == "show"
     assert shows or choice.reply == "which_interest"
+
+
+def test_an_interest_whose_name_is_within_another_ones_is_not_taken_for_it(
+    desks: dict[Language, tuple[Chooser, Toolbox]],
+) -> None:
+    profile = desks["en"][1].profile
+    assert profile
+    names = ("space", "space comedy", "travel")
+    interests = [
+        one.model_copy(update={"keyword": name, "theme": "film"})
+        for one, name in zip(profile.interests, names, strict=False)
+    ]
+    named = profile.model_copy(update={"interests": tuple(interests)})
+    assert _interest("forget space comedy", named) == ("space comedy", "space comedy")
+    assert _interest("forget space", named) == ("space", "space")
+    assert _interest("forget chess", named) == (None, "")

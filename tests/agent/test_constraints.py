@@ -179,6 +179,7 @@ def test_what_the_catalogue_cannot_check_is_said(
         ("zh", "为啥没有咖啡"),
         ("zh", "今天有点累"),
         ("en", "I don't like these"),
+        ("en", "why hate musicals"),
         ("zh", "不喜欢这类"),
     ],
 )
