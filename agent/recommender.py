@@ -10,39 +10,33 @@ from sqlalchemy import Engine
 
 from ..models.embedder import Embedder, SentenceEmbedder
 from ..models.errors import InputError, NotFoundError
-from ..models.llm import LanguageModel
-from ..models.records import (
-    Candidate,
-    Event,
-    Item,
-    Language,
-    Profile,
-)
+from ..models.language_model import LanguageModel
+from ..models.records import Candidate, Event, Item, Language, Profile
 from ..prompts import Prompts
 from ..vectorstore.catalogue import Catalogue, UpsertResult
 from ..vectorstore.database import open_database
 from ..vectorstore.engagement import Engagement
 from ..vectorstore.filters import compile_where
 from ..vectorstore.indexing import Progress
-from .asked import Asked, Where, as_events, asker_of, check_count, nobody
-from .candidates import Channels, everything
-from .company import Others
-from .composing import Composer
-from .counterfactual import Ranking, with_counterfactuals
-from .enrichment import Enriched, Enricher
-from .exploration import share_of
-from .history import read_history
-from .ledger import Ledger
-from .memory import EditKind, Forgotten, Memory, RecordResult
-from .news import one_per_story, recent
-from .others import Counts, forget_engagement
-from .owner import Owner
-from .ownership import Change, compare
-from .priors import Priors
-from .profiles import Profiles
-from .ranking import Ranker, weights_in_force
+from .erasure import Owner
+from .explanation.counterfactual import Ranking, with_counterfactuals
+from .explanation.social_proof import Others
+from .ingest.enrichment import Enriched, Enricher
+from .pipeline import Composer
+from .profile.history import read_history
+from .profile.profile_edits import Change, compare
+from .profile.profiles import Profiles
+from .ranking.engagement_cache import Counts, forget_engagement
+from .ranking.exploration import share_of
+from .ranking.freshness import one_per_story, recent
+from .ranking.ranker import Ranker, weights_in_force
+from .ranking.retrieval import Channels, everything
+from .request import Asked, Where, as_events, asker_of, check_count, nobody
 from .run import Run
+from .run_trace import Ledger
 from .settings import Settings, load_settings, newest
+from .store.memory import EditKind, Forgotten, Memory, RecordResult
+from .store.priors import Priors
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
@@ -256,14 +250,14 @@ class Recommender:
 
         They return text, and plain data as the artifact. Imports LangChain.
         """
-        from .chat import chat_language
-        from .chat_graph import as_tools
+        from .chat.agent import chat_language
+        from .chat.langchain import as_tools
 
         return as_tools(self, user, language or chat_language(self, user))
 
     def as_retriever(self, user: str, k: int = 5, where: Where | None = None) -> "BaseRetriever":
         """A LangChain retriever whose documents are the `k` best recommendations for a query."""
-        from .chat_graph import TanquRetriever
+        from .chat.langchain import TanquRetriever
 
         return TanquRetriever(recommender=self, user=user, k=k, where=dict(where) if where else None)
 

@@ -18,7 +18,7 @@ import platformdirs
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from ..models.engine_settings import EngineSettings
+from ..models.engine.engine_settings import EngineSettings
 from ..models.errors import InputError
 from ..models.records import Event, Scenario
 

@@ -7,11 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ..agent import console
-from ..agent.console import say
+from ..agent.cli import console
+from ..agent.cli.console import say
 from ..models.errors import InputError
-from . import chat_command, explanations_command, profile_command, ranking_command
+from .chat import command as chat_command
+from .explanations import command as explanations_command
 from .json_file import JsonFile, write_json
+from .profile import command as profile_command
+from .ranking import command as ranking_command
 
 OpenModel = Callable[..., Any]  # opens a LlamaModel, or None for "none"
 
@@ -67,7 +70,7 @@ def mount(app: typer.Typer, settings_of: Callable[[typer.Context], Any], open_mo
         ),
     ) -> None:
         """Fetch MovieLens-100K: 1,682 films and 100,000 ratings (research terms of GroupLens apply)."""
-        from .datasets import movielens_100k
+        from .data.datasets import movielens_100k
 
         with console.downloading() as bar:
             found = movielens_100k(progress=bar)
@@ -86,8 +89,8 @@ def mount(app: typer.Typer, settings_of: Callable[[typer.Context], Any], open_mo
 
 def _engine(settings: Any) -> tuple[dict[str, Any], str]:  # agent settings; the rows as they go into JSON
     """The rows of the engine's benchmark, and the table of them."""
-    from ..models.weights import find
-    from .bench import run_bench, table
+    from ..models.weights.registry import find
+    from .bench.bench import run_bench, table
 
     path = find(settings.model)
     with console.counting("benchmark") as count:
@@ -97,7 +100,7 @@ def _engine(settings: Any) -> tuple[dict[str, Any], str]:  # agent settings; the
 
 def _scale(items: str) -> tuple[dict[str, Any], str]:
     """The rows of the benchmark of catalogues, and the table of them."""
-    from .bench_scale import read_sizes, run_scale, table
+    from .bench.scale import read_sizes, run_scale, table
 
     sizes = read_sizes(items)
     with console.counting("benchmark") as count:

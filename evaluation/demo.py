@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-from ..agent import console
-from ..agent.console import say
+from ..agent.cli import console
+from ..agent.cli.console import say
 from ..agent.recommender import Recommender, WhatIf
-from ..agent.report import write_report
+from ..agent.report.writing import write_report
 from ..agent.settings import keep_scenario, load_settings
 from ..models.errors import InputError
-from ..models.fetching import fetch
 from ..models.records import Event, Item, Language, Run, Scenario
-from .datasets import movielens_100k
-from .samples import SCENARIOS, demo_user, load_sample
+from ..models.weights.fetching import fetch
+from .data.datasets import movielens_100k
+from .data.samples import SCENARIOS, demo_user, load_sample
 
 MOVIELENS_USER = "600"
 _READY = "demo.ready"

@@ -9,13 +9,13 @@ from tempfile import TemporaryDirectory
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
 
-from tanqu.agent.chat_graph import call_limits
+from tanqu.agent.chat.langchain import call_limits
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
-from tanqu.evaluation.samples import load_sample
-from tanqu.models.chat_model import ChatTanqu
+from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import Embedder
-from tanqu.models.llm import LanguageModel
+from tanqu.models.langchain.chat_model import ChatTanqu
+from tanqu.models.language_model import LanguageModel
 
 INSTRUCTIONS = "You recommend films. Call a tool first; then answer in one sentence from what it returned."
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import platformdirs
 
-from .engine import LlamaModel
-from .engine_settings import EngineSettings
-from .prefix_cache import PrefixCache
-from .weights import DEFAULT, find
+from .engine.engine_settings import EngineSettings
+from .engine.llama_model import LlamaModel
+from .engine.prefix_cache import PrefixCache
+from .weights.registry import DEFAULT, find
 
 
 def open_model(

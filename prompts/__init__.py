@@ -17,7 +17,7 @@ from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PackageLoader, St
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..models.errors import InputError
-from ..models.llm import Message, Prompt, Role, Segment
+from ..models.language_model import Message, Prompt, Role, Segment
 
 MAX_FIELD = 400
 """Characters of one field that a prompt shows at most."""

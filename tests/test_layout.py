@@ -5,7 +5,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("agent", "evaluation", "models", "prompts", "vectorstore")
-SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.py"))
+SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 BELOW = {
     "models": set(),
     "prompts": {"models"},

@@ -14,17 +14,17 @@ for site in "$work"/venv/lib/python*/site-packages; do cp "$work/venv/borrowed" 
 rm -f "$root"/nothing
 cd "$work"
 "$work/venv/bin/tanqu" --help >/dev/null
-"$work/venv/bin/python" -m tanqu.agent.cli --version
+"$work/venv/bin/python" -m tanqu.agent.cli.main --version
 "$work/venv/bin/python" - "$work" <<'PY'
 import pathlib, sys
-import tanqu.agent.cli as cli
+import tanqu.agent.cli.main as cli
 assert str(cli.__file__).startswith(sys.argv[1]), f"not the wheel: {cli.__file__}"
-folder = pathlib.Path(cli.__file__).parent.parent
-for name in ("prompts/interest.zh.j2", "agent/report.html.j2", "models/weights.toml", "agent/ranking.toml"):
+folder = pathlib.Path(cli.__file__).parent.parent.parent
+for name in ("prompts/interest.zh.j2", "agent/report/report.html.j2", "models/weights/registry.toml", "agent/ranking/ranking.toml"):
     assert (folder / name).is_file(), f"missing from the wheel: {name}"
 for part in ("agent", "evaluation", "models", "prompts", "vectorstore"):
     assert (folder / part / "py.typed").is_file(), part
-from tanqu.evaluation.samples import load_sample
+from tanqu.evaluation.data.samples import load_sample
 assert load_sample("shop", "zh").items
 print("the wheel works")
 PY

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tanqu.agent.asked import MAX_PICKS
 from tanqu.agent.recommender import Recommender
+from tanqu.agent.request import MAX_PICKS
 from tanqu.agent.run import Run
 from tanqu.agent.settings import Settings
-from tanqu.evaluation.samples import Sample, demo_user, load_sample
+from tanqu.evaluation.data.samples import Sample, demo_user, load_sample
 from tanqu.models.embedder import HashEmbedder
-from tanqu.models.engine import LlamaModel
+from tanqu.models.engine.llama_model import LlamaModel
 from tanqu.models.errors import CatalogueError, InputError, NotFoundError
-from tanqu.models.llm import LanguageModel, Prompt, ScriptedModel
+from tanqu.models.language_model import LanguageModel, Prompt, ScriptedModel
 from tanqu.models.records import Action, Event, Item, Language, Scenario
 
 TALK = '{{"keyword":"{} things","theme":"themes"}}'

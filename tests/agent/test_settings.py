@@ -18,7 +18,7 @@ from tanqu.agent.settings import (
     load_settings,
     newest,
 )
-from tanqu.models.engine_settings import EngineSettings
+from tanqu.models.engine.engine_settings import EngineSettings
 from tanqu.models.errors import InputError
 from tanqu.models.records import Action, Event, Scenario
 

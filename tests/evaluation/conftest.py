@@ -9,10 +9,10 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from tanqu.agent.cli import Chosen
+from tanqu.agent.cli.main import Chosen
 from tanqu.agent.settings import Settings
 from tanqu.evaluation.commands import mount
-from tanqu.models.llm import ScriptedModel
+from tanqu.models.language_model import ScriptedModel
 
 TOPICS = ("chess endgame", "violin music", "garden roses", "space rockets", "deep sea")
 TITLES = {str(at): f"{TOPICS[at % 5]} volume {at}" for at in range(60)}

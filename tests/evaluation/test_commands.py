@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from tanqu.agent.files import read_events, read_items
+from tanqu.agent.ingest.files import read_events, read_items
 from tanqu.models.errors import InputError
 
 Command = Callable[..., Result]

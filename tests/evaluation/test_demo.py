@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tanqu.agent import cli
+from tanqu.agent.cli import main as cli
 from tanqu.agent.run import Run
 from tanqu.agent.settings import load_settings
-from tanqu.evaluation.samples import SCENARIOS, demo_user, load_sample
+from tanqu.evaluation.data.samples import SCENARIOS, demo_user, load_sample
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.records import Language
 

@@ -13,7 +13,7 @@ from jinja2 import meta
 from jinja2.sandbox import SandboxedEnvironment
 
 from tanqu.models.errors import InputError
-from tanqu.models.llm import Message, Prompt, Segment
+from tanqu.models.language_model import Message, Prompt, Segment
 from tanqu.models.records import Language, Scenario
 from tanqu.prompts import MAX_FIELD, Prompts, clean, render
 

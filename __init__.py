@@ -1,0 +1,68 @@
+"""Tanqu 探趣: an explainable recommender on a local language model; the data never leaves the machine.
+
+Everything a user needs is imported from here. Names are loaded when they are first used, so that
+`import tanqu` and `tanqu --help` stay fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .agent.chat.agent import ChatAgent
+    from .agent.recommender import Recommender
+    from .agent.run import Run
+    from .agent.settings import Settings, load_settings
+    from .models import EngineSettings, open_model
+    from .models.errors import TanquError
+    from .models.records import Event, Item, Profile
+
+    __version__: str
+
+_PLACES = {
+    "ChatAgent": "agent.chat.agent",
+    "EngineSettings": "models",
+    "Event": "models.records",
+    "Item": "models.records",
+    "Profile": "models.records",
+    "Recommender": "agent.recommender",
+    "Run": "agent.run",
+    "Settings": "agent.settings",
+    "TanquError": "models.errors",
+    "load_settings": "agent.settings",
+    "open_model": "models",
+}
+
+__all__ = [
+    "ChatAgent",
+    "EngineSettings",
+    "Event",
+    "Item",
+    "Profile",
+    "Recommender",
+    "Run",
+    "Settings",
+    "TanquError",
+    "__version__",
+    "load_settings",
+    "open_model",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        found: object = version("tanqu")
+    elif name in _PLACES:
+        found = getattr(import_module(f".{_PLACES[name]}", __name__), name)
+    else:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,207 @@
+"""A user's events, read against the catalogue: what each was about, in words and as a vector."""
+
+import math
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from scipy import sparse
+
+from ...models.embedder import Vectors
+from ...models.records import Event, HistoryEvent, Item, Language, Scenario
+from ...prompts import clean
+from ...vectorstore.catalogue import Catalogue
+from ..settings import SESSION_GAP, Settings, event_weights
+
+_TAGS_SHOWN = 4
+_COUNTED = 32  # repetitions beyond these would add less than a billionth
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK = timedelta(microseconds=1)  # whole ones, so that no order of adding differs from another
+
+
+def line_of(item: Item) -> str:
+    """An item in one line of a prompt: its title and up to four tags."""
+    tags = ", ".join(item.tags[:_TAGS_SHOWN])
+    return f"{clean(item.title, 120)} | {clean(tags, 80)}" if tags else clean(item.title, 160)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event with what it was about.
+
+    `weight` is signed, decayed, and what other events about the same thing leave of it; `key` is equal
+    for events about the same thing; `content` is what was embedded, without the action. An event about an
+    unknown item has no content and only counts as seen.
+    """
+
+    event: Event
+    item: Item | None
+    weight: float
+    content: str
+
+    @property
+    def key(self) -> str:
+        """The item's id; the words where there is no item, or none that the catalogue has."""
+        return f"words:{self.content}" if self.item is None and self.content else f"item:{self.event.item}"
+
+    @property
+    def line(self) -> str:
+        """The event in one line of a prompt, without the action."""
+        return line_of(self.item) if self.item else clean(self.content, 160)
+
+    @property
+    def title(self) -> str:
+        """What a reader calls it: the item's title, or the words."""
+        return clean(self.item.title if self.item else self.content, 120)
+
+
+@dataclass(frozen=True)
+class History:
+    """Entries, oldest first, with one centred unit vector each (a zero row without content).
+
+    `words` are sparse unit rows whose products are the cosines of what titles and tags say.
+    """
+
+    entries: tuple[Entry, ...]
+    vectors: Vectors
+    words: sparse.csr_array
+    scenario: Scenario = "shop"
+
+    def __len__(self) -> int:
+        """How many events."""
+        return len(self.entries)
+
+    @property
+    def consumed(self) -> set[str]:
+        """Every item with an event of any kind: none of them is recommended again."""
+        return {entry.event.item for entry in self.entries if entry.event.item is not None}
+
+    @property
+    def items(self) -> list[Item]:
+        """The items of the events that the catalogue has, oldest first, with repetitions."""
+        return [entry.item for entry in self.entries if entry.item is not None]
+
+    @property
+    def liked_items(self) -> list[str]:
+        """Items that were taken well, oldest first."""
+        found = [entry.event.item for entry in self.entries if entry.weight > 0]
+        return [item for item in found if item is not None]
+
+    def by_id(self) -> dict[str, int]:
+        """The place of each event by its id."""
+        return {entry.event.id: place for place, entry in enumerate(self.entries)}
+
+    def shown(self) -> tuple[HistoryEvent, ...]:
+        """The events as a report shows them."""
+        return tuple(
+            HistoryEvent(
+                id=entry.event.id,
+                action=entry.event.action,
+                text=entry.title or entry.event.item or "?",
+                value=entry.event.value,
+                time=entry.event.time,
+            )
+            for entry in self.entries
+        )
+
+
+def read_history(events: Sequence[Event], catalogue: Catalogue, settings: Settings) -> History:
+    """Read events (oldest first) against the items they name, and embed what they were about."""
+    named = dict.fromkeys(event.item for event in events if event.item is not None)
+    items = {item.id: item for item in catalogue.get(list(named))}
+    weights = event_weights(events, settings.scenario, settings=settings)
+    entries = []
+    for event, weight in zip(events, weights, strict=True):
+        item = items.get(event.item) if event.item is not None else None
+        content = item.content if item else (event.query or "").strip()
+        entries.append(Entry(event, item, weight, content))
+    entries = _settled(entries, settings.scenario)
+    lines = [entry.line if entry.content else "" for entry in entries]
+    words = catalogue.word_vectors(lines)
+    return History(tuple(entries), _vectors(entries, catalogue), words, settings.scenario)
+
+
+def repeated(entries: Sequence[Entry], scenario: Scenario) -> float:
+    """What events of one sign say about one thing, above 0.
+
+    Of repetitions within a session each counts half of the one before. Returns after `SESSION_GAP` count
+    more: what all events say as one session and what the sessions say added up have their geometric mean.
+    No further event lowers it.
+    """
+    together = _saturated(sorted(-abs(one.weight) for one in entries))
+    apart = _by_session(entries, SESSION_GAP[scenario] // _TICK)
+    return together if apart <= together else math.sqrt(together * apart)
+
+
+def _saturated(falling: Sequence[float]) -> float:
+    """Each further one of these negative weights, strongest first, counts half of the one before."""
+    return -math.fsum(weight / 2**at for at, weight in enumerate(falling[:_COUNTED]))
+
+
+def _by_session(entries: Sequence[Entry], gap: int) -> float:
+    """What sessions say, added up; events without a time are one session.
+
+    A session has no beginning and no end that one more event could move: every event lasts for one gap, and
+    events count as repetitions of each other for as long as both last.
+    """
+    untimed = sorted(-abs(one.weight) for one in entries if one.event.time is None)
+    steps: list[tuple[int, bool, float]] = []
+    for one in entries:
+        if one.event.time is not None:
+            start = (one.event.time - _EPOCH) // _TICK
+            steps += [(start, True, -abs(one.weight)), (start + gap, False, -abs(one.weight))]
+    lasting: list[float] = []
+    said, before = [_saturated(untimed)], 0
+    for moment, begins, weight in sorted(steps):
+        said.append(_saturated(lasting) * ((moment - before) / gap))
+        before = moment
+        if begins:
+            insort(lasting, weight)
+        else:
+            del lasting[bisect_left(lasting, weight)]
+    return math.fsum(said)
+
+
+def _settled(entries: Sequence[Entry], scenario: Scenario) -> list[Entry]:
+    """Entries whose weights have the sign of what all events about their thing say together.
+
+    A film that was watched and then disliked is disliked: what speaks for it counts nothing, and what
+    speaks against it counts as much as is left.
+    """
+    things: dict[str, list[Entry]] = {}
+    for entry in entries:
+        things.setdefault(entry.key, []).append(entry)
+    shares = {key: _shares(some, scenario) for key, some in things.items()}
+    return [replace(entry, weight=entry.weight * shares[entry.key][entry.weight < 0]) for entry in entries]
+
+
+def _shares(entries: Sequence[Entry], scenario: Scenario) -> tuple[float, float]:
+    """How much of the positive and of the negative weights is left when both are set against each other."""
+    for_ = repeated([one for one in entries if one.weight > 0], scenario)
+    against = repeated([one for one in entries if one.weight < 0], scenario)
+    if for_ >= against:
+        return ((for_ - against) / for_ if for_ else 0.0), 0.0
+    return 0.0, (against - for_) / against
+
+
+def _vectors(entries: Sequence[Entry], catalogue: Catalogue) -> Vectors:
+    """Vectors of items come from the index, those of words from the embedder, each thing once."""
+    texts = {entry.key: entry.content for entry in entries if entry.content}
+    known = {key for key in texts if key.startswith("item:")}
+    ids = [key.removeprefix("item:") for key in texts if key in known]
+    words = [key for key in texts if key not in known]
+    found = dict(zip([f"item:{one}" for one in ids], catalogue.vectors(ids), strict=True))
+    found |= dict(zip(words, catalogue.embed([texts[key] for key in words]), strict=True))
+    vectors = np.zeros((len(entries), catalogue.embedder.dimensions), np.float32)
+    for row, entry in zip(vectors, entries, strict=True):
+        row[:] = found.get(entry.key, 0.0)
+    return vectors
+
+
+def language_of(texts: Sequence[str]) -> Language:
+    """Chinese if at least every fifth letter of the texts is, else English."""
+    letters = [char for text in texts for char in text[:200] if char.isalpha()]
+    chinese = sum("\u4e00" <= char <= "\u9fff" for char in letters)
+    return "zh" if letters and chinese >= len(letters) / 5 else "en"

@@ -1,0 +1,260 @@
+"""Names of groups: the model writes them, code checks them and tells them apart, words stand in.
+
+The model is shown what things are and nothing that tells it what to do; a name that rests on what was left
+out, or copies a title, is asked for once more.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, count
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from ...models.errors import ModelError, PromptTooLongError
+from ...models.language_model import Constraint, Limits, Prompt
+from ...models.records import Language, Polarity, Record, WrittenBy
+from ...prompts import Prompts, clean
+from ...vectorstore.lexical import tokens
+from ..explanation.templates import quoted
+from ..run_trace import Ledger
+from ..store.name_cache import NameStore, key_of
+from .clustering import Group
+from .history import History
+from .prompt_injection import harmless
+
+_NAMED_LINES = 6
+_TITLE = 30  # characters of a title within a name
+
+
+class _EnglishName(Record):
+    keyword: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 &'\-]{2,40}$")]
+    theme: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9 &'\-]{2,30}$")]
+
+
+class _ChineseName(Record):
+    keyword: Annotated[str, Field(pattern=r"^[\u4e00-\u9fffA-Za-z0-9·]{2,10}$")]
+    theme: Annotated[str, Field(pattern=r"^[\u4e00-\u9fffA-Za-z0-9·]{2,8}$")]
+
+
+_Name = _EnglishName | _ChineseName
+_NAMES: dict[Language, type[_Name]] = {"en": _EnglishName, "zh": _ChineseName}
+_LONGEST = 41  # letters that the grammar allows a keyword
+_UNNAMED: Mapping[Language, str] = {"en": "something else", "zh": "其他"}
+_BEFORE_KEYWORD = '{"keyword":'
+_GREEDY = Limits(max_tokens=48)
+_AGAIN = Limits(max_tokens=48, temperature=0.8, seed=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a group is called, how sure that is, and by whom."""
+
+    keyword: str
+    theme: str
+    confidence: float
+    by: WrittenBy
+
+
+def name_groups(
+    user: str,
+    history: History,
+    groups: Sequence[Group],
+    language: Language,
+    ledger: Ledger,
+    prompts: Prompts,
+    names: NameStore | None = None,
+    stage: str = "profile",
+) -> list[Named]:
+    """A name for each group, in order. Without a model, or where it fails, by the group's commonest words.
+
+    Only groups whose name is not among `names` are shown to the model; a name that will not do is asked for
+    once more, less greedily.
+    """
+    by_words = [_by_words(history, one, language) for one in groups]
+    if not groups or ledger.model is None:
+        return _distinct(history, groups, by_words, language)
+    shown = [_lines(history, one) for one in groups]
+    values = {"owner": user, "scenario": history.scenario}
+    try:
+        asked = [_question(lines, language, ledger, prompts, values, stage) for lines in shown]
+    except PromptTooLongError as error:
+        ledger.tell("not_named", error=error)
+        return _distinct(history, groups, by_words, language)
+    keys = [key_of(ledger.model.fingerprint, prompt.text) for prompt in asked]
+    written = dict(names.known(user, keys)) if names else {}
+    known = len(written)
+
+    def named(place: int) -> Named | None:
+        found = written.get(keys[place])
+        return _checked(history, groups[place], *found, language) if found else None
+
+    for limits in (_GREEDY, _AGAIN):
+        missing = {keys[at]: asked[at] for at, lines in enumerate(shown) if lines and named(at) is None}
+        try:
+            written |= _written(missing, language, limits, ledger, stage)
+        except ModelError as error:
+            if limits is _GREEDY:
+                ledger.tell("not_named", error=error)
+            break
+    if names and len(written) > known:
+        good = {key: written[key] for place, key in enumerate(keys) if named(place)}
+        names.keep(user, language, good)
+    return _distinct(
+        history, groups, [named(place) or plain for place, plain in enumerate(by_words)], language
+    )
+
+
+def _question(
+    lines: Sequence[str],
+    language: Language,
+    ledger: Ledger,
+    prompts: Prompts,
+    values: Mapping[str, str],
+    stage: str,
+) -> Prompt:
+    """What the model is asked about a group; where not all lines fit, the weakest are left out."""
+
+    def render(weakest_first: Sequence[str]) -> Prompt:
+        return prompts.render("interest", language, lines=weakest_first[::-1], **values)
+
+    return ledger.fit(stage, render, lines[::-1], _GREEDY.max_tokens)
+
+
+def _written(
+    missing: Mapping[str, Prompt], language: Language, limits: Limits, ledger: Ledger, stage: str
+) -> dict[str, tuple[str, float]]:
+    """What the model writes for each prompt that is a name at all, and its probability of the keyword."""
+    if not missing:
+        return {}
+    constraint = Constraint(schema=_NAMES[language])
+    results = ledger.generate(stage, list(missing.values()), constraint=constraint, limits=limits)
+    found = {}
+    for key, one in zip(missing, results, strict=True):
+        with contextlib.suppress(ValidationError):  # cut off by the limit of tokens
+            keyword = _NAMES[language].model_validate_json(one.text).keyword
+            start = max(one.text.find(keyword, len(_BEFORE_KEYWORD)), 0)
+            found[key] = one.text, one.probability(start, start + len(keyword))
+    return found
+
+
+def _lines(history: History, one: Group) -> list[str]:
+    """What the model sees of a group: its strongest things, each once; none where all they do is command."""
+    lines = dict.fromkeys(harmless(history.entries[place].line) for place in one.places)
+    return [line for line in lines if line][:_NAMED_LINES]
+
+
+def _checked(history: History, one: Group, text: str, confidence: float, language: Language) -> Named | None:
+    """The model's name; None where it copied a title, or was told what to say.
+
+    Words that somebody searched for may well be what they are interested in; a title never says it.
+    """
+    name = _NAMES[language].model_validate_json(text)
+    keyword = _whole_words(name.keyword)
+    entries = [history.entries[place] for place in one.places]
+    if any(entry.item and _copies(keyword, entry.title) for entry in entries):
+        return None
+    if harmless(keyword) != keyword or harmless(name.theme) != name.theme:
+        return None
+    return Named(keyword, name.theme.strip(" -'&"), confidence, "model")
+
+
+def _whole_words(keyword: str) -> str:
+    """A name that ends where a word does: what reached the limit of letters may have been cut off."""
+    whole = keyword.rsplit(" ", 1)[0] if len(keyword) >= _LONGEST and " " in keyword else keyword
+    return whole.removesuffix(" and").strip(" -'&")
+
+
+def _copies(keyword: str, title: str) -> bool:
+    """Whether a name is a title, or its beginning without the last few letters."""
+    short, whole = keyword.casefold(), title.casefold()
+    return tokens(short) == tokens(whole) or (whole.startswith(short) and len(short) >= 0.8 * len(whole))
+
+
+def _distinct(
+    history: History, groups: Sequence[Group], names: Sequence[Named], language: Language
+) -> list[Named]:
+    """The names, where groups of nearly the same name are told apart by their words, titles or numbers.
+
+    What was turned down and is called nearly what is liked is told by one of its titles: nobody dislikes
+    what they like, but they may well dislike some of it.
+    """
+    result: list[Named] = []
+    taken: list[tuple[str, Polarity]] = []
+    for one, name in zip(groups, names, strict=True):
+        keyword = name.keyword
+        told_apart: Iterator[str] = iter(())
+        if any(_overlap(keyword, other) for other, polarity in taken if polarity != one.polarity):
+            told_apart = chain(_by_example(history, one, name, language), _marked(history, one, name))
+        elif any(_nearly(keyword, other) for other, _ in taken):
+            told_apart = _marked(history, one, name)
+        free = (new for new in told_apart if all(_words(new) != _words(other) for other, _ in taken))
+        keyword = next(free, keyword)
+        taken.append((keyword, one.polarity))
+        result.append(replace(name, keyword=keyword))
+    return result
+
+
+def _by_example(history: History, one: Group, name: Named, language: Language) -> Iterator[str]:
+    """The name with a title of the group, the strongest that is short and says nothing to a model."""
+    for entry in (history.entries[place] for place in one.places):
+        if (
+            entry.item
+            and len(entry.title) <= _TITLE
+            and harmless(entry.title) == entry.title == clean(entry.title)
+        ):
+            title = quoted(entry.title, entry.item, language)
+            yield f"{name.keyword}（如{title}）" if language == "zh" else f"{name.keyword} like {title}"
+
+
+def _marked(history: History, one: Group, name: Named) -> Iterator[str]:
+    return (f"{name.keyword} · {mark}" for mark in _marks(history, one, name))
+
+
+def _marks(history: History, one: Group, name: Named) -> Iterator[str]:
+    """What sets a group apart: its commonest words, its strongest title, and then numbers."""
+    plain = _by_words(history, one)
+    title = clean(harmless(history.entries[one.places[0]].title), _TITLE)
+    said = _words(name.keyword)
+    yield from (mark for mark in (plain.keyword, plain.theme, title) if mark and not _words(mark) <= said)
+    yield from map(str, count(2))
+
+
+def _nearly(name: str, other: str) -> bool:
+    """Whether a reader would take two names for one: the same words, or Chinese ones of which one has all."""
+    one, two = _words(name), _words(other)
+    return one == two or (_is_chinese(name + other) and (one <= two or two <= one))
+
+
+def _overlap(name: str, other: str) -> bool:
+    """Whether all the words of one are words of the other."""
+    one, two = _words(name), _words(other)
+    return one <= two or two <= one
+
+
+def _words(name: str) -> frozenset[str]:
+    """The words of a name, singular; the name itself where it has none."""
+    return frozenset(tokens(name)) or frozenset((name.casefold(),))
+
+
+def _is_chinese(text: str) -> bool:
+    return any("\u4e00" <= char <= "\u9fff" for char in text)
+
+
+def _by_words(history: History, one: Group, language: Language = "en") -> Named:
+    """A name without a model: the commonest tag, else the words, else the title of the strongest event."""
+    entries = [history.entries[place] for place in one.places]
+    tags = Counter(harmless(tag) for entry in entries if entry.item for tag in entry.item.tags[:4])
+    titles = [title for entry in entries if (title := harmless(entry.title))]
+    words = Counter(word for title in titles for word in dict.fromkeys(tokens(title)) if len(word) > 1)
+    ranked = [clean(tag, 30) for tag, _ in tags.most_common(3) if tag][:2]
+    if not ranked:
+        common = [word for word, times in words.most_common(2) if times > 1]
+        ranked = common or [clean(title, 30) for title in titles[:1]] or [_UNNAMED[language]]
+    theme = ranked[1] if len(ranked) > 1 else ranked[0]
+    return Named(ranked[0] or "?", theme or "?", 0.0, "template")
+
+
+__all__ = ["Named", "name_groups"]

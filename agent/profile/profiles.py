@@ -1,0 +1,90 @@
+"""The profiles of a home: from what is remembered of a user, with the changes they made."""
+
+from dataclasses import dataclass
+
+from ...models.records import Event, Language, Profile
+from ...prompts import Prompts
+from ...vectorstore.catalogue import Catalogue
+from ..ranking.ranker import Query
+from ..run_trace import Ledger
+from ..settings import Settings, newest
+from ..store.memory import Edit, Memory
+from .history import History, language_of, read_history
+from .interests import build_profile
+from .profile_edits import apply_edits, forgotten_events, pinned_events, silenced, without
+
+_TEXTS = 50  # so many say which language to answer in
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the memory has of a user: events, the changes they made, and the last profile."""
+
+    events: tuple[Event, ...]
+    edits: tuple[Edit, ...]
+    profile: Profile | None
+
+
+class Profiles:
+    """Reads histories and builds profiles; nothing is stored but by `keep`."""
+
+    def __init__(self, memory: Memory, catalogue: Catalogue, settings: Settings, prompts: Prompts) -> None:
+        """Names that were found before are in `memory`."""
+        self._memory = memory
+        self._catalogue = catalogue
+        self._settings = settings
+        self._prompts = prompts
+
+    def known(self, user: str) -> Known:
+        """Everything that is remembered of a user."""
+        return Known(
+            tuple(self._memory.events(user)), tuple(self._memory.edits(user)), self._memory.profile(user)
+        )
+
+    def history(self, known: Known) -> History:
+        """The events that count, read against the catalogue: without those of forgotten interests."""
+        read = read_history(known.events, self._catalogue, self._settings)
+        return without(read, forgotten_events(known.edits))
+
+    def keep(self, profile: Profile) -> None:
+        """Save a profile as a new version if it is one."""
+        if profile != self._memory.profile(profile.user):
+            self._memory.save_profile(profile)
+
+    def profile(
+        self, user: str, history: History, request: str, ledger: Ledger, known: Known | None = None
+    ) -> Profile:
+        """The profile of a history; that of a user who is known, with the changes they made."""
+        ledger.language = language = self._language(history, request)
+        unknown = sum(1 for entry in history.entries if entry.weight and not entry.content)
+        if unknown:
+            ledger.tell("unknown_items", n=unknown)
+        if known is None:
+            return build_profile(user, history, language, ledger, self._prompts)
+        found = build_profile(
+            user,
+            history,
+            language,
+            ledger,
+            self._prompts,
+            known.profile,
+            names=self._memory.names,
+            kept=pinned_events(known.edits),
+        )
+        return apply_edits(found, known.edits)
+
+    def query(
+        self, user: str, history: History, request: str, ledger: Ledger, known: Known | None = None
+    ) -> Query:
+        """What items are ranked for, as of the newest event; what is muted is silent."""
+        profile = self.profile(user, history, request, ledger, known)
+        moment = newest([entry.event for entry in history.entries])
+        return Query(silenced(history, profile), profile, request, self._settings.scenario, moment)
+
+    def _language(self, history: History, request: str) -> Language:
+        if self._settings.language != "auto":
+            return self._settings.language
+        texts = [request] if request else [entry.content for entry in history.entries[-_TEXTS:]]
+        if not any(texts):
+            texts = [item.title for item in self._catalogue.get(self._catalogue.ids()[:_TEXTS])]
+        return language_of(texts)

@@ -1,0 +1,128 @@
+"""Candidates: several channels search the catalogue, and their ranks are fused into one pool."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ...models.embedder import Vectors
+from ...models.records import Candidate, Profile
+from ...vectorstore.catalogue import Catalogue
+from ...vectorstore.engagement import Engagement
+from ..profile.history import History
+from ..profile.interests import interest_vectors
+
+RANK_CONSTANT = 60
+"""k of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009, section 2): a hit counts 1 / (k + rank)."""
+
+_RECENT = 3
+_LATEST = "recent"
+_WORDS_FROM = 10
+
+Hits = list[tuple[str, float]]
+
+
+class Channels:
+    """Searches one catalogue for one user; every channel is a list of (item id, score), best first."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        engagement: Engagement,
+        history: History,
+        profile: Profile,
+        where: Mapping[str, object] | None = None,
+    ) -> None:
+        """Consumed items are never found, and `where` holds for all channels."""
+        self._catalogue = catalogue
+        self._engagement = engagement
+        self._history = history
+        self._profile = profile
+        self._where = where
+        self._exclude = history.consumed
+
+    def find(self, request: str, n: int, *, at_least: int = 0) -> list[Candidate]:
+        """At most `n` candidates by fused rank, best first; deterministic.
+
+        Where the channels find fewer than `at_least`, all others that pass follow in order of their ids.
+        """
+        channels = self._all(request, n)
+        fused: dict[str, float] = {}
+        scores: dict[str, dict[str, float]] = {}
+        for name, hits in channels.items():
+            for rank, (item, score) in enumerate(hits, 1):
+                fused[item] = fused.get(item, 0.0) + 1 / (RANK_CONSTANT + rank)
+                scores.setdefault(item, {})[name] = score
+        best = sorted(fused, key=lambda item: (-fused[item], item))[:n]
+        if len(best) < at_least:
+            others = set(self._catalogue.matching(self._where)) - self._exclude - set(best)
+            best += sorted(others)[: n - len(best)]
+        found = ((item, scores.get(item.id, {})) for item in self._catalogue.get(best))
+        return [Candidate(item=item, channels=own, interest=self._interest(own)) for item, own in found]
+
+    def _all(self, request: str, n: int) -> dict[str, Hits]:
+        channels: dict[str, Hits] = {}
+        names, directions = self._directions()
+        found = self._catalogue.search_many(directions, n // 2, exclude=self._exclude, where=self._where)
+        channels |= zip(names, found, strict=True)
+        recent = channels.pop(_LATEST, [])
+        channels["words"] = self._words(self._recent_words(), n // 2)
+        channels[_LATEST] = recent
+        channels |= self._by_others(n, popular=not request or len(self._history) == 0)
+        if request:
+            channels["request"] = self._similar(request, n)
+            channels["request words"] = self._words(request, n)
+        return {name: hits for name, hits in channels.items() if hits}
+
+    def _recent_words(self) -> str:
+        entries = [entry for entry in self._history.entries if entry.weight > 0][-_WORDS_FROM:]
+        names = [one.keyword for one in self._profile.positive if not one.muted]
+        return " ".join([*names, *(entry.title for entry in entries)])
+
+    def _words(self, text: str, n: int) -> Hits:
+        return self._catalogue.search_words(text, n, exclude=self._exclude, where=self._where)
+
+    def _similar(self, text: str, n: int) -> Hits:
+        vector = self._catalogue.embed([text])[0]
+        return self._catalogue.search(vector, n, exclude=self._exclude, where=self._where)
+
+    def _directions(self) -> tuple[list[str], Vectors]:
+        """The dense channels with what each looks near, searched together since one call costs as much as five
+        searches: every positive interest, and the mean of what was taken well last.
+        """
+        interests = self._profile.interests
+        places = [place for place, one in enumerate(interests) if one.polarity == "positive" and one.weight]
+        names = [f"interest:{interests[place].keyword}" for place in places]
+        latest = [at for at, entry in enumerate(self._history.entries) if entry.weight > 0][-_RECENT:]
+        parts = [interest_vectors(self._profile, self._history)[places]] if places else []
+        if latest:
+            names.append(_LATEST)
+            parts.append(self._history.vectors[latest].mean(axis=0)[None])
+        width = self._catalogue.embedder.dimensions
+        return names, np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
+
+    def _by_others(self, n: int, *, popular: bool) -> dict[str, Hits]:
+        """The channels of what others did; the catalogue is asked once which of it is there and passes."""
+        liked, known = self._history.liked_items, self._engagement
+        found = {
+            "engagement": known.neighbours(liked, n, exclude=self._exclude),
+            "co_engagement": known.neighbours(liked, n, exclude=self._exclude, by="pairs"),
+        }
+        if popular:
+            found["popular"] = known.popular(n // 4, exclude=self._exclude)
+        every = {item for hits in found.values() for item, _ in hits}
+        allowed = self._catalogue.passing(every, self._where)
+        return {name: [hit for hit in hits if hit[0] in allowed] for name, hits in found.items()}
+
+    def _interest(self, scores: Mapping[str, float]) -> str | None:
+        """The interest whose search found the item best."""
+        found = {
+            name.removeprefix("interest:"): score
+            for name, score in scores.items()
+            if name.startswith("interest:")
+        }
+        return max(found, key=lambda name: found[name]) if found else None
+
+
+def everything(catalogue: Catalogue, ids: Sequence[str]) -> list[Candidate]:
+    """Given items as candidates, without a search."""
+    return [Candidate(item=item, channels={}) for item in catalogue.get(ids)]

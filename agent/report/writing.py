@@ -1,0 +1,196 @@
+"""Reports of a run: a page to read and print, Markdown, and JSON from which both can be made again.
+
+A report is one file with no reference outside itself. It holds a history, so it is written for its
+owner alone (mode 0600), and whole or not at all.
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from pydantic import ValidationError
+
+from ...models.errors import InputError, NotFoundError
+from ...models.records import Language, Run
+from ..messages.words import clip, json_text, markdown, number, percent, shown, thousandths, words_of
+from .page import Cited
+from .view import view
+
+
+class _Verbatim(str):
+    """Text that a Markdown template prints as it is: a line of a code block."""
+
+    __slots__ = ()
+
+
+@cache
+def environment(*, html: bool, package: str = "tanqu.agent.report") -> Environment:
+    """The templates of a package and ours: HTML escapes by itself, Markdown whatever a variable prints."""
+    built = Environment(
+        loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader("tanqu.agent.report", "")]),
+        autoescape=html,  # noqa: S701 - where it is off, `finalize` escapes for Markdown
+        finalize=None if html else _as_markdown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    built.filters.update(percent=percent, thousandths=thousandths, number=number)
+    built.globals.update(cited=_numbers, code=_Verbatim)
+    return built
+
+
+def _as_markdown(value: object) -> object:
+    return value if isinstance(value, _Verbatim) else markdown(value)
+
+
+def _numbers(cited: Cited) -> str:
+    """The numbers of the events, and the ids of those that the report does not hold."""
+    return ", ".join((*(str(event.number) for event in cited.events), *cited.missing))
+
+
+def to_html(run: Run) -> str:
+    """The run as one closed page in the language of its profile; raises InputError on a broken score."""
+    template = environment(html=True).get_template("report.html.j2")
+    return template.render(page=view(run), words=words_of(run.profile.language))
+
+
+def to_markdown(run: Run) -> str:
+    """The run as Markdown, every text of it escaped; raises InputError on a broken score."""
+    template = environment(html=False).get_template("report.md.j2")
+    return template.render(page=view(run), words=words_of(run.profile.language))
+
+
+def to_json(run: Run) -> str:
+    """The whole run as JSON that is safe inside HTML and on a terminal; `load_run` reads it back."""
+    return json_text(run.model_dump_json(indent=2)) + "\n"
+
+
+_WRITERS = {".html": to_html, ".md": to_markdown, ".json": to_json}
+
+
+def write_report(run: Run, path: Path | str) -> Path:
+    """Write the report that the suffix asks for (.html, .md, .json) and return its path.
+
+    Raises:
+        InputError: another suffix, or a path that cannot be written.
+    """
+    target = Path(path)
+    writer = _WRITERS.get(target.suffix.lower())
+    if writer is None:
+        msg = f"no report is called {target.name!r}: end the name in {', '.join(_WRITERS)}"
+        raise InputError(msg)
+    write_text(target, writer(run))
+    return target
+
+
+def load_run(path: Path | str) -> Run:
+    """Read a run that `write_report` wrote as JSON.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InputError: it cannot be read, or is no run.
+    """
+    try:
+        return Run.model_validate_json(Path(path).read_bytes())
+    except FileNotFoundError as error:
+        msg = f"there is no file {path}: write one with `tanqu report USER -o run.json`"
+        raise NotFoundError(msg) from error
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror}): check the name and its permissions"
+        raise InputError(msg) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(step) for step in first["loc"]) or "the file"
+        msg = (
+            f"{path} is no run of this version ({where}: {first['msg']}): write it again with `tanqu report`"
+        )
+        raise InputError(msg) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A user's line in the index."""
+
+    file: str
+    user: str
+    interests: tuple[str, ...]
+    picks: tuple[str, ...]
+    notes: int
+
+
+def write_index(runs: Iterable[Run], folder: Path | str, language: Language = "en") -> Path:
+    """Write a page per run and `index.html`, which leads to them; returns the path of the index.
+
+    Runs are taken one at a time, so any number will do. Two runs of a user are one page, the last.
+
+    Raises:
+        InputError: the folder or a file in it cannot be written.
+    """
+    home = Path(folder)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(home, error) from error
+    rows = {row.file: row for row in (_write_page(run, home) for run in runs)}
+    template = environment(html=True).get_template("report_index.html.j2")
+    index = home / "index.html"
+    write_text(index, template.render(rows=tuple(rows.values()), words=words_of(language)))
+    return index
+
+
+def _write_page(run: Run, home: Path) -> _Row:
+    file = page_name(run.user)
+    write_report(run, home / file)
+    interests = tuple(clip(shown(one.keyword), 30) for one in run.profile.positive[:5])
+    picks = tuple(clip(shown(pick.item.title), 40) for pick in run.recommendations[:3])
+    return _Row(file, clip(shown(run.user), 48), interests, picks, len(run.notes))
+
+
+def page_name(user: str) -> str:
+    """The file name of a user's page: what is plain in the id, and a hash that tells ids apart."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", user)[:40].strip("-")
+    return f"{plain or 'user'}-{hashlib.sha256(user.encode()).hexdigest()[:12]}.html"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` in one step by a file that only its owner can read; raises InputError if it cannot be."""
+    temporary = None
+    try:
+        # mkstemp makes the file 0600; in the same folder, so that the rename stays within one disk.
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tanqu-", suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path} cannot be written ({error.strerror}): choose a folder that exists and is yours"
+    )
+
+
+__all__ = [
+    "environment",
+    "load_run",
+    "page_name",
+    "to_html",
+    "to_json",
+    "to_markdown",
+    "write_index",
+    "write_report",
+    "write_text",
+]

@@ -1,0 +1,102 @@
+"""The two sides of the benchmark, how they take turns, and what is asked of both."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llama_cpp
+
+from ...models.engine.llama_model import LlamaModel
+from ...models.language_model import Message, Prompt, Segment
+
+REPEATS = 5
+TARGETS: dict[str, float] = {
+    "generate_vs_llama": 1.6,
+    "generate_vs_limit": 0.90,
+    "score_vs_separate": 3.0,
+    "score_vs_limit": 0.90,
+    "many_vs_serial": 2.0,
+    "many_vs_limit": 0.90,
+    "grammar_overhead": 1.05,
+    "warm_prefix": 20.0,
+    "disk_prefix": 10.0,
+    "profile_vs_prompt": 5.0,
+    "rank_vs_listing": 2.0,
+    "recommend_vs_naive": 3.0,
+    "peak_rss_mb": 1500.0,
+}
+AT_MOST = frozenset({"grammar_overhead", "peak_rss_mb"})
+
+_TEXT = """
+river lantern copper orchard winter signal garden mountain paper harbour velvet engine island silver bridge
+thunder marble window desert forest needle candle mirror anchor meadow pocket ladder basket
+"""
+WORDS = _TEXT.split()
+_CONTINUATION = 13
+PREFIX = 250
+
+
+Row = dict[str, Any]  # Any: numbers and a truth value, as they go into the JSON
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Our model, theirs on the same file, and how many threads both have."""
+
+    ours: LlamaModel
+    theirs: llama_cpp.Llama
+    threads: int
+
+    def ids(self, prompt: Prompt) -> list[int]:
+        """The tokens of a prompt, the same for both."""
+        return self.ours.encode(prompt)
+
+
+def row(key: str, ours: Sequence[float], theirs: Sequence[float], tokens: int) -> Row:
+    """Medians of seconds (per token where the two wrote different numbers), and whether the target is met."""
+    mine, other = statistics.median(ours), statistics.median(theirs)
+    ratio = mine / other if key in AT_MOST else other / mine
+    target = TARGETS[key]
+    meets = ratio <= target if key in AT_MOST else ratio >= target
+    return {
+        "ours": mine, "theirs": other, "ratio": round(ratio, 3), "tokens": tokens,
+        "target": target, "meets": bool(meets),
+    }  # fmt: skip
+
+
+def in_turn(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[list[float], list[float]]:
+    """Both sides by turns after a warm-up, so that a drift of the machine meets both."""
+    ours(), theirs()
+    pairs = [(ours(), theirs()) for _ in range(REPEATS)]
+    return [one for one, _ in pairs], [other for _, other in pairs]
+
+
+def said(text: str, answer: str = "") -> Prompt:
+    """A conversation of one question; `answer` opens the reply."""
+    messages = [Message("system", (Segment("You are a helpful writer."),)), Message("user", (Segment(text),))]
+    if answer:
+        messages.append(Message("assistant", (Segment(answer),)))
+    return Prompt(tuple(messages))
+
+
+def of_length(sides: Sides, length: int, mark: str = "") -> Prompt:
+    """A prompt of about `length` tokens."""
+    words = [WORDS[at * 7 % len(WORDS)] for at in range(length)]
+    while len(sides.ids(said(f"{mark} {' '.join(words)}", "-"))) > length:
+        words.pop()
+    return said(f"{mark} {' '.join(words)}", "-")
+
+
+def continuations(sides: Sides, count: int) -> list[str]:
+    """Texts of 13 tokens with different beginnings."""
+    found = []
+    for start in range(count):
+        text = ""
+        for step in range(_CONTINUATION * 2):
+            longer = f"{text} {WORDS[(start * 5 + step * 3 + step * start) % len(WORDS)]}"
+            if len(sides.ours.weights.tokenize(longer, special=False)) > _CONTINUATION:
+                break
+            text = longer
+        found.append(f"{text}")
+    return found

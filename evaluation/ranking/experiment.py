@@ -1,0 +1,278 @@
+"""Running rankers over a protocol, and the figures that come of it.
+
+The recommender is measured on its own code path: history, profile, channels, `Ranker`. Only the names of the
+interests are left to their commonest words, since the model's names change no vector and no weight; the
+model itself takes part as the signal `model`.
+"""
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...agent.profile.history import language_of, read_history
+from ...agent.profile.interests import build_profile
+from ...agent.ranking.ranker import SIGNALS, Query, Ranker, RankingWeights
+from ...agent.ranking.retrieval import Channels, everything
+from ...agent.run_trace import Ledger
+from ...agent.settings import Settings, newest
+from ...agent.store.priors import Priors
+from ...models.embedder import Embedder
+from ...models.errors import InputError
+from ...models.language_model import LanguageModel
+from ...models.records import Ranked
+from ...prompts import Prompts
+from ...vectorstore.catalogue import Catalogue
+from ...vectorstore.database import open_database
+from ...vectorstore.engagement import Engagement
+from ..data.datasets import data_folder
+from ..data.protocol import Case, Protocol, Question
+from ..metrics import bootstrap, coverage, diversity, figures, novelty, permutation_test
+from .baselines import Data, System
+
+OURS = "tanqu"
+MAIN = "ndcg@10"
+"""The figure that tests and plots compare by."""
+
+DEPTH = 50
+"""Items that are looked at where the whole catalogue is ranked."""
+
+_LIST = 10
+_LANGUAGE_FROM = 50
+
+Progress = Callable[[int, int], None]
+Figures = dict[str, float]
+
+
+@contextmanager
+def prepared(
+    protocol: Protocol, embedder: Embedder, folder: Path | None = None, progress: Progress | None = None
+) -> Iterator[tuple[Catalogue, Priors]]:
+    """The catalogue of a protocol, and the model's likelihoods of its items alone.
+
+    Both are kept in `folder` (the data folder by default) under a hash of the items and the embedder, so that
+    the next run need not embed and score them again. They hold nothing of any user.
+    """
+    digest = hashlib.sha256(embedder.fingerprint.encode())
+    for item in protocol.items:
+        digest.update(item.model_dump_json().encode())
+    home = (folder or data_folder() / "evaluation") / digest.hexdigest()[:16]
+    engine = open_database(home)
+    try:
+        with Catalogue.open(home, embedder, engine) as catalogue:
+            if len(catalogue) < len(protocol.items):
+                catalogue.upsert(protocol.items, progress)
+            yield catalogue, Priors(engine)
+    finally:
+        engine.dispose()
+
+
+class Tanqu:
+    """The recommender as a system among others."""
+
+    name = OURS
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        engagement: Engagement,
+        weights: RankingWeights,
+        priors: Priors,
+        model: LanguageModel | None,
+        settings: Settings,
+    ) -> None:
+        """`engagement` is learnt from histories without targets; an empty one makes it rank by text alone."""
+        self._catalogue, self._engagement = catalogue, engagement
+        self._model, self._settings = model, settings
+        self._prompts = Prompts(settings.prompts)
+        self._ranker = Ranker(catalogue, engagement, weights, priors)
+        self.notes: Counter[str] = Counter()
+
+    def rank(self, question: Question, k: int) -> list[str]:
+        """See `System`."""
+        return ids_of(self.ranked(question))[: k if question.candidates is None else None]
+
+    def ranked(self, question: Question) -> list[Ranked]:
+        """The candidates (those of the channels, if none are given) with their signals, best first."""
+        query = self._query(question)
+        if question.candidates is None:
+            channels = Channels(self._catalogue, self._engagement, query.history, query.profile)
+            found = channels.find("", self._settings.n_candidates)
+        else:
+            found = everything(self._catalogue, question.candidates)
+        ledger = Ledger(self._model)
+        ranked = self._ranker.rank(found, query, ledger, self._prompts, self._settings.model_scores)
+        self.notes.update(ledger.notes)
+        return ranked
+
+    def _query(self, question: Question) -> Query:
+        history = read_history(question.events, self._catalogue, self._settings)
+        language = language_of([entry.content for entry in history.entries[-_LANGUAGE_FROM:]])
+        profile = build_profile(question.user, history, language, Ledger(None), self._prompts)
+        return Query(history, profile, "", self._settings.scenario, newest(question.events))
+
+
+def only(weights: RankingWeights, names: Sequence[str]) -> RankingWeights:
+    """The weights with every signal but these at 0.
+
+    Raises:
+        InputError: there is no such signal.
+    """
+    if unknown := sorted(set(names) - set(SIGNALS)):
+        msg = f"there is no signal {unknown[0]!r}: use some of {', '.join(SIGNALS)}"
+        raise InputError(msg)
+    kept = {name: value if name in names else 0.0 for name, value in weights.weights.items()}
+    return weights.model_copy(update={"weights": kept})
+
+
+@dataclass
+class Measured:
+    """The figures of several systems, one set per user, in the order of the protocol's cases.
+
+    `signals` has those of each of our signals alone (none for a user about whom it says nothing), `given`
+    those of the candidates in the order given, `lists` what each system put first.
+    """
+
+    protocol: Protocol
+    systems: dict[str, list[Figures]] = field(default_factory=dict)
+    signals: list[dict[str, Figures]] = field(default_factory=list)
+    given: list[Figures] = field(default_factory=list)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    lists: dict[str, list[list[str]]] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def values(self, system: str, figure: str) -> list[float]:
+        """A figure of a system, one value per user."""
+        return [one[figure] for one in self.systems[system]]
+
+    def signal_values(self, figure: str) -> dict[str, list[float]]:
+        """A figure of each signal alone, one value per user."""
+        names = sorted({name for one in self.signals for name in one})
+        pairs = list(zip(self.signals, self.given, strict=True))
+        return {name: [own.get(name, given)[figure] for own, given in pairs] for name in names}
+
+
+def measure(
+    protocol: Protocol, systems: Sequence[System], data: Data, progress: Progress | None = None
+) -> Measured:
+    """Ask every system every question; no system sees a target, before or after."""
+    measured = Measured(protocol)
+    for done, case in enumerate(protocol.cases, 1):
+        for system in systems:
+            _ask(system, case, data, measured)
+        if progress:
+            progress(done, len(protocol.cases))
+    for system in systems:
+        if isinstance(system, Tanqu):
+            measured.notes = dict(system.notes)
+    return measured
+
+
+def _ask(system: System, case: Case, data: Data, measured: Measured) -> None:
+    """One system, one question."""
+    started = time.perf_counter()
+    ranked = system.ranked(case.question) if isinstance(system, Tanqu) else None
+    ranking = system.rank(case.question, DEPTH) if ranked is None else ids_of(ranked)
+    measured.seconds.setdefault(system.name, []).append(time.perf_counter() - started)
+    found = figures(ranking, [case.target])
+    if measured.protocol.choices.full:
+        found |= _of_list(ranking[:_LIST], data)
+        measured.lists.setdefault(system.name, []).append(ranking[:_LIST])
+    measured.systems.setdefault(system.name, []).append(found)
+    if ranked is not None:
+        order = case.question.candidates or tuple(sorted(ranking))
+        measured.signals.append(_alone(ranked, order, case.target))
+        measured.given.append(figures(order, [case.target]))
+
+
+def _of_list(ranking: Sequence[str], data: Data) -> Figures:
+    """What a list is like, whether or not it is right."""
+    counts = {item: int(data.counts[data.place[item]]) for item in ranking}
+    return {
+        f"novelty@{_LIST}": novelty(ranking, counts, len(data.histories)),
+        f"diversity@{_LIST}": diversity(data.vectors[data.places(ranking)]),
+    }
+
+
+def _alone(ranked: Sequence[Ranked], order: Sequence[str], target: str) -> dict[str, Figures]:
+    """The figures of the same candidates ordered by each signal alone, in the direction of its weight."""
+    place = {item: at for at, item in enumerate(order)}
+    given = sorted(ranked, key=lambda one: place[one.candidate.item.id])
+    names = {name for one in ranked for name in one.signals}
+    return {
+        name: figures(ids_of(sorted(given, key=_by(name), reverse=True)), [target]) for name in sorted(names)
+    }
+
+
+def _by(name: str) -> Callable[[Ranked], float]:
+    return lambda one: one.signals.get(name, 0.0)
+
+
+def ids_of(ranked: Sequence[Ranked]) -> list[str]:
+    """The ids of what was ranked."""
+    return [one.candidate.item.id for one in ranked]
+
+
+def as_json(measured: Measured) -> dict[str, Any]:
+    """All figures with their 95 percent intervals, tests against each other system, and per-user values.
+
+    The keys are those that `tanqu evaluate ranking --json` promises; figures are fractions.
+    """
+    seed, cases, systems = measured.protocol.choices.seed, measured.protocol.cases, measured.systems
+    return {
+        "dataset": measured.protocol.dataset,
+        "protocol": measured.protocol.told,
+        "systems": {name: _of_system(measured, name) for name in systems},
+        "signals": {
+            name: {MAIN: asdict(bootstrap(values, seed))}
+            for name, values in measured.signal_values(MAIN).items()
+        },
+        "notes": measured.notes,
+        "users": [
+            {
+                "user": case.question.user,
+                MAIN: {name: own[at][MAIN] for name, own in measured.systems.items()},
+            }
+            for at, case in enumerate(cases)
+        ],
+    }
+
+
+def _of_system(measured: Measured, name: str) -> dict[str, Any]:
+    seed, values = measured.protocol.choices.seed, measured.systems[name]
+    found: dict[str, Any] = {key: asdict(bootstrap([one[key] for one in values], seed)) for key in values[0]}
+    if name in measured.lists:
+        found[f"coverage@{_LIST}"] = coverage(measured.lists[name], len(measured.protocol.items))
+    found["seconds_per_user"] = float(np.mean(measured.seconds[name]))
+    if name != OURS and OURS in measured.systems:
+        pair = measured.values(OURS, MAIN), measured.values(name, MAIN)
+        found["p_against_tanqu"] = permutation_test(*pair, seed)
+    return found
+
+
+def told(report: Mapping[str, Any]) -> str:
+    """The main figures of `as_json` as a table of text, in percent; a row per system, ours first."""
+    full = report["protocol"]["negatives"] is None
+    columns = ("hr@10", "hr@50", "ndcg@10", "mrr@10") if full else ("ndcg@1", "ndcg@10", "hr@10", "mrr@10")
+    lines = [f"{'':12}" + "".join(f"{name:>22}" for name in columns) + f"{'s/user':>9}{'p':>8}"]
+    for name, own in report["systems"].items():
+        cells = "".join(f"{_percent(own[column]):>22}" for column in columns)
+        p = f"{own['p_against_tanqu']:.4f}" if "p_against_tanqu" in own else ""
+        lines.append(f"{name:12}{cells}{own['seconds_per_user']:9.3f}{p:>8}")
+    if report["signals"]:
+        lines += ["", "each signal alone" + f"{MAIN:>17}"]
+        lines += [f"{name:12}{_percent(own[MAIN]):>22}" for name, own in report["signals"].items()]
+    return "\n".join(lines)
+
+
+def _percent(one: Mapping[str, float]) -> str:
+    return f"{100 * one['mean']:.1f} [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
+
+
+__all__ = ["MAIN", "OURS", "Measured", "Tanqu", "as_json", "measure", "only", "prepared", "told"]

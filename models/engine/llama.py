@@ -1,0 +1,371 @@
+"""llama.cpp as Tanqu uses it: weights, tokens, batches of sequences, logits, sequence states.
+
+Nothing here knows prompts or people. Each guard stands where llama.cpp would end the process instead of
+raising: too many tokens or output rows in one batch, too many sequences, a state of another context.
+"""
+
+import contextlib
+import ctypes
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llama_cpp as L
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CancelledError, ModelError, WeightsError
+from .engine_settings import MAX_SEQUENCES, STRIDE, EngineSettings, physical_cores
+
+Logits = NDArray[np.float32]
+_KV_TYPES = {"f16": L.GGML_TYPE_F16, "q8_0": L.GGML_TYPE_Q8_0}
+_ABORTED = 2  # llama_decode's answer when the abort callback said so
+_NO_ROOM = 1  # ... and when the context has no cells left
+# What llama.cpp asks, at every step of its graph, whether to stop: the length of a C string, which is not
+# zero once something was written there. A callback into Python would wait for Python's lock each time.
+_STRLEN = ctypes.cast(
+    (ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)).strlen, L.ggml_abort_callback
+)
+_NEVER = L.ggml_abort_callback(0)
+
+
+def _print_nothing(_level: int, _text: bytes, _data: ctypes.c_void_p) -> None:
+    """Take llama.cpp's log lines: errors come back as return codes."""
+
+
+_QUIET = L.llama_log_callback(_print_nothing)
+
+
+class Weights:
+    """A GGUF file in memory, with its vocabulary. The caller has checked the file (check_gguf)."""
+
+    def __init__(self, path: Path, settings: EngineSettings, *, vocabulary_only: bool = False) -> None:
+        """Load the weights; raises WeightsError if llama.cpp refuses them.
+
+        With `vocabulary_only` in a fraction of a second, for all but a context.
+        """
+        L.llama_log_set(_QUIET, ctypes.c_void_p(0))
+        L.llama_backend_init()
+        params = L.llama_model_default_params()
+        params.load_mode = L.LLAMA_LOAD_MODE_MMAP if settings.memory_map else L.LLAMA_LOAD_MODE_NONE
+        params.vocab_only = vocabulary_only
+        self.offloads = bool(L.llama_supports_gpu_offload())
+        wanted = settings.gpu_layers
+        params.n_gpu_layers = (-1 if self.offloads else 0) if wanted is None else wanted
+        self.gpu_layers = params.n_gpu_layers if self.offloads else 0
+        self._model = L.llama_model_load_from_file(os.fsencode(path), params)
+        if not self._model:
+            msg = f"llama.cpp cannot load {path}: it may be of a newer format or an unknown architecture"
+            raise WeightsError(msg)
+        self.vocab: Any = L.llama_model_get_vocab(self._model)  # an opaque pointer: the package has no type
+        self.size = int(L.llama_vocab_n_tokens(self.vocab))
+        self._pieces: dict[int, bytes] = {}
+        self._control: dict[int, bool] = {}
+        try:
+            self._adapter = self._load_adapter(settings.lora)
+        except WeightsError:
+            self.close()
+            raise
+
+    def _load_adapter(self, path: Path | None) -> Any:  # an opaque pointer, or None
+        if path is None:
+            return None
+        adapter = L.llama_adapter_lora_init(self._model, os.fsencode(path)) if path.is_file() else None
+        if not adapter:
+            msg = f"the LoRA adapter {path} cannot be loaded: is it a GGUF made for these weights?"
+            raise WeightsError(msg)
+        return adapter
+
+    @property
+    def trained_context(self) -> int:
+        """How many tokens the model was trained to read at once."""
+        return int(L.llama_model_n_ctx_train(self._model))
+
+    @property
+    def description(self) -> str:
+        """Architecture, size and quantisation, as llama.cpp says it."""
+        buffer = ctypes.create_string_buffer(256)
+        L.llama_model_desc(self._model, buffer, len(buffer))
+        return buffer.value.decode(errors="replace")
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja template of a conversation that the file carries, if any."""
+        found = L.llama_model_chat_template(self._model, None)
+        return found.decode(errors="replace") if found else None
+
+    def metadata(self, key: str) -> str | None:
+        """A value of the file's metadata as text, such as `general.name`."""
+        buffer = ctypes.create_string_buffer(1024)
+        length = L.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        return buffer.value.decode(errors="replace") if length >= 0 else None
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Token ids of `text`; with `special` its turn markers become control tokens (scaffold only).
+
+        Safe to call from any thread.
+        """
+        if not self._model:
+            msg = "the model is closed: open it again"
+            raise ModelError(msg)
+        data = text.encode("utf-8", errors="replace")
+        room = len(data) + 8
+        ids = (L.llama_token * room)()
+        count = L.llama_tokenize(self.vocab, data, len(data), ids, room, False, special)
+        if count < 0:
+            msg = f"a text of {len(data)} bytes could not be tokenised"
+            raise ModelError(msg)
+        return ids[:count]
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token stands for (none for a control token)."""
+        found = self._pieces.get(token)
+        if found is None:
+            found = self._pieces[token] = self._written(token, special=False)
+        return found
+
+    def spelling(self, token: int) -> bytes:
+        """The bytes of a token as templates write it: of a control token its name, such as <|im_end|>."""
+        return self._written(token, special=True)
+
+    def _name(self, token: int) -> str:
+        return self.spelling(token).decode(errors="replace") if token >= 0 else ""
+
+    def _written(self, token: int, *, special: bool) -> bytes:
+        buffer = ctypes.create_string_buffer(1024)  # one of its own: several threads may ask
+        length = L.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
+        return buffer.raw[: max(0, length)]
+
+    def is_control(self, token: int) -> bool:
+        """Whether a token steers the model (turn marks, end of text) and must never come from data."""
+        found = self._control.get(token)
+        if found is None:
+            found = self._control[token] = self._has(token, L.LLAMA_TOKEN_ATTR_CONTROL)
+        return found
+
+    def is_marker(self, token: int) -> bool:
+        """Whether a token is a control token, or one that the model's makers added and wrote like one."""
+        if self.is_control(token):
+            return True
+        added = self._has(token, L.LLAMA_TOKEN_ATTR_USER_DEFINED)
+        return added and self.spelling(token).startswith(b"<") and self.spelling(token).endswith(b">")
+
+    def _has(self, token: int, attribute: int) -> bool:
+        return bool(L.llama_vocab_get_attr(self.vocab, token) & attribute)
+
+    def is_end(self, token: int) -> bool:
+        """Whether a token ends a text or a turn."""
+        return bool(L.llama_vocab_is_eog(self.vocab, token))
+
+    @property
+    def bos(self) -> int | None:
+        """The token a text must begin with, where the model wants one."""
+        wants = L.llama_vocab_get_add_bos(self.vocab)
+        return int(L.llama_vocab_bos(self.vocab)) if wants else None
+
+    @property
+    def end(self) -> int:
+        """The token that ends a text (-1 for none)."""
+        return int(L.llama_vocab_eos(self.vocab))
+
+    @property
+    def bos_text(self) -> str:
+        """The begin-of-text token as templates write it."""
+        return self._name(int(L.llama_vocab_bos(self.vocab)))
+
+    @property
+    def eos_text(self) -> str:
+        """The end-of-text token as templates write it."""
+        return self._name(self.end)
+
+    def context(self, settings: EngineSettings) -> "Context":
+        """A context to decode in; the adapter, if any, is in force."""
+        return Context(self, settings)
+
+    def close(self) -> None:
+        """Free the weights; no context may be open."""
+        if self._model:
+            L.llama_model_free(self._model)
+            self._model = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Tokens to decode together: each with its position, its sequences, and whether a row is wanted."""
+
+    tokens: list[int]
+    positions: list[int]
+    sequences: list[tuple[int, ...]]
+    wanted: list[bool]
+
+    @classmethod
+    def empty(cls) -> "Batch":
+        """A batch without tokens."""
+        return cls([], [], [], [])
+
+    def add(self, token: int, position: int, sequences: tuple[int, ...], *, wanted: bool) -> int:
+        """Append a token; returns its place in the batch."""
+        self.tokens.append(token)
+        self.positions.append(position)
+        self.sequences.append(sequences)
+        self.wanted.append(wanted)
+        return len(self.tokens) - 1
+
+    def __len__(self) -> int:
+        """The number of tokens."""
+        return len(self.tokens)
+
+    def part(self, start: int, end: int) -> "Batch":
+        """The tokens from `start` to `end`."""
+        cut = slice(start, end)
+        return Batch(self.tokens[cut], self.positions[cut], self.sequences[cut], self.wanted[cut])
+
+
+class Context:
+    """Key-value cells shared by up to 256 sequences, and the decode that fills them."""
+
+    def __init__(self, weights: Weights, settings: EngineSettings) -> None:
+        """Reserve the cells; raises ModelError if memory or settings do not allow it."""
+        self._weights = weights
+        self.settings = settings
+        if settings.batch < 2 * STRIDE:
+            msg = f"batch must be at least {2 * STRIDE}, not {settings.batch}"
+            raise ModelError(msg)
+        if not 2 <= settings.rows <= min(settings.batch, MAX_SEQUENCES):
+            msg = f"rows must be between 2 and {min(settings.batch, MAX_SEQUENCES)}, not {settings.rows}"
+            raise ModelError(msg)
+        if settings.kv_type != "f16" and not settings.flash_attention:
+            msg = f"kv_type {settings.kv_type!r} needs flash_attention: turn it on, or use 'f16'"
+            raise ModelError(msg)
+        self._context = L.llama_init_from_model(weights._model, self._params(weights, settings))
+        if not self._context:
+            msg = f"no context of {settings.context} tokens could be made: try a smaller one"
+            raise ModelError(msg)
+        self.size = int(L.llama_n_ctx(self._context))
+        self.batch = int(L.llama_n_batch(self._context))
+        self._memory = L.llama_get_memory(self._context)
+        self._batch = L.llama_batch_init(self.batch, 0, MAX_SEQUENCES)
+        self._fields = {
+            name: np.ctypeslib.as_array(getattr(self._batch, name), shape=(self.batch,))
+            for name in ("token", "pos", "n_seq_id", "logits")
+        }
+        if weights._adapter is not None:
+            adapters = (L.llama_adapter_lora_p_ctypes * 1)(weights._adapter)
+            L.llama_set_adapters_lora(self._context, adapters, 1, (ctypes.c_float * 1)(1.0))
+
+    @staticmethod
+    def _params(weights: Weights, settings: EngineSettings) -> Any:  # a ctypes structure of the package
+        params = L.llama_context_default_params()
+        params.n_ctx = min(settings.context, weights.trained_context)
+        params.n_batch = params.n_ubatch = settings.batch
+        params.n_seq_max = params.n_outputs_max = settings.rows  # fewer rows than sequences: abort
+        params.kv_unified = True
+        params.type_k = params.type_v = _KV_TYPES[settings.kv_type]
+        params.flash_attn_type = int(settings.flash_attention)
+        params.n_threads = params.n_threads_batch = settings.threads or physical_cores()
+        params.offload_kqv = True
+        params.no_perf = True
+        return params
+
+    def decode(self, batch: Batch) -> Logits:
+        """Decode a batch that fits `batch` tokens and `rows` wanted rows.
+
+        Returns the wanted rows in order, (rows, vocabulary) float32: a view that the next decode
+        overwrites. Raises CancelledError (the batch's cells are free again) and ModelError.
+        """
+        count, rows = len(batch), sum(batch.wanted)
+        if not 0 < count <= self.batch or rows > self.settings.rows:
+            msg = f"a batch of {count} tokens and {rows} rows does not fit"  # llama.cpp would abort here
+            raise ModelError(msg)
+        self._fill(batch)
+        code = L.llama_decode(self._context, self._batch)
+        if code == _ABORTED:
+            msg = "the model was stopped while it was reading"
+            raise CancelledError(msg)
+        if code != 0:
+            why = "the context is full" if code == _NO_ROOM else f"llama_decode returned {code}"
+            raise ModelError(why)
+        if not rows:
+            return np.empty((0, self._weights.size), np.float32)
+        return np.ctypeslib.as_array(L.llama_get_logits(self._context), shape=(rows, self._weights.size))
+
+    def _fill(self, batch: Batch) -> None:
+        count = len(batch)
+        self._batch.n_tokens = count
+        self._fields["token"][:count] = batch.tokens
+        self._fields["pos"][:count] = batch.positions
+        self._fields["n_seq_id"][:count] = [len(sequences) for sequences in batch.sequences]
+        self._fields["logits"][:count] = batch.wanted
+        rows = self._batch.seq_id
+        for index, sequences in enumerate(batch.sequences):
+            row = rows[index]
+            for place, sequence in enumerate(sequences):
+                row[place] = sequence
+
+    @contextlib.contextmanager
+    def stopping(self, flag: "ctypes.Array[ctypes.c_char]") -> Iterator[None]:
+        """Within the block a decode ends early once the C string `flag` is not empty."""
+        L.llama_set_abort_callback(self._context, _STRLEN, ctypes.cast(flag, ctypes.c_void_p))
+        try:
+            yield
+        finally:
+            L.llama_set_abort_callback(self._context, _NEVER, ctypes.c_void_p(0))
+
+    def copy(self, source: int, target: int) -> None:
+        """Let `target` share the cells of `source`; no data moves."""
+        L.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def cut(self, sequence: int, start: int) -> bool:
+        """Drop a sequence's cells from position `start` on; False if this architecture cannot."""
+        return bool(L.llama_memory_seq_rm(self._memory, sequence, start, -1))
+
+    def clear(self) -> None:
+        """Drop every cell of every sequence."""
+        L.llama_memory_clear(self._memory, True)
+
+    def state_size(self, sequence: int) -> int:
+        """How many bytes the cells of one sequence take (28 KB a token for a 1.5B model with f16)."""
+        return int(L.llama_state_seq_get_size(self._context, sequence))
+
+    def state(self, sequence: int) -> bytearray:
+        """The cells of one sequence as bytes."""
+        state = bytearray(self.state_size(sequence))
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer(state)
+        written = L.llama_state_seq_get_data(self._context, buffer, len(state), sequence)
+        del buffer  # it would keep the size from changing
+        del state[written:]
+        return state
+
+    def restore(self, sequence: int, state: bytearray) -> bool:
+        """Put cells back; False if they are of another kind of context: then clear it."""
+        self.cut(sequence, 0)
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer(state)
+        read = int(L.llama_state_seq_set_data(self._context, buffer, len(state), sequence))
+        return 0 < read == len(state)
+
+    def close(self) -> None:
+        """Free the cells."""
+        if self._context:
+            L.llama_batch_free(self._batch)
+            L.llama_free(self._context)
+            self._context = None
+
+
+def log_sum_exp(row: Logits, buffer: Logits) -> float:
+    """log(sum(exp(row))), by way of `buffer` (same shape, overwritten)."""
+    top = float(row.max())
+    np.subtract(row, top, out=buffer)
+    np.exp(buffer, out=buffer)
+    return top + math.log(float(buffer.sum()))
+
+
+def common_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two sequences have in common from the start."""
+    limit = min(len(one), len(other))
+    if one[:limit] == other[:limit]:
+        return limit
+    return next(index for index in range(limit) if one[index] != other[index])

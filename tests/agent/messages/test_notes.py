@@ -1,0 +1,83 @@
+"""Every note is worded in both languages, with the same places to fill."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import tanqu.agent.messages.notes as notes
+from tanqu.agent.messages.notes import worded
+from tanqu.agent.run_trace import Ledger
+from tanqu.models.errors import CancelledError, ModelError, PromptTooLongError
+from tanqu.models.records import Language
+
+FOLDER = Path(notes.__file__).parent
+TABLES = tomllib.loads((FOLDER / "notes.toml").read_text(encoding="utf-8"))
+TOLD = re.compile(r'\.tell\(\s*"(\w+)"(?: if [^"]* else "(\w+)")?')
+
+
+def places(text: str) -> set[str]:
+    return set(re.findall(r"{(\w+)}", text))
+
+
+def test_both_languages_have_the_same_notes_with_the_same_places() -> None:
+    english, chinese = TABLES["en"], TABLES["zh"]
+    assert set(english) == set(chinese) - {"names", "errors"}
+    for key, text in english.items():
+        assert places(text) == places(chinese[key]), key
+
+
+def test_every_note_that_a_stage_tells_is_there_and_every_one_is_told() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py"))
+    told = {key for found in TOLD.findall(source) for key in found if key}
+    assert told == set(TABLES["en"]) - {"comma"}
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", ["no model: interests named by their commonest words: tea, chess", "ranking: the first 2 of 9 lines"]),
+        ("zh", ["没有使用模型，以下兴趣用最常见的词命名：tea、chess", "排序：提示词共 9 行，前 2 行超出"]),
+    ],
+)  # fmt: skip
+def test_a_ledger_notes_in_its_language(language: Language, expected: list[str]) -> None:
+    ledger = Ledger(None)
+    ledger.language = language
+    ledger.tell("plain_names_no_model", names=["tea", "chess"])
+    ledger.tell("cut_prompt", stage="ranking", cut=2, all=9)
+    with ledger.within("counterfactuals") as inner:
+        inner.tell("popular")
+    assert [note.startswith(start) for note, start in zip(ledger.notes, expected, strict=False)] == [
+        True,
+        True,
+    ]
+    assert ledger.notes[2] == worded(language, "popular")
+
+
+@pytest.mark.parametrize(
+    ("error", "english", "chinese"),
+    [
+        (PromptTooLongError("it needs 9 tokens"), "it needs 9 tokens", "提示词超出了模型的上下文，请缩短要求"),
+        (CancelledError("the caller gave up"), "the caller gave up", "中途停止或超过了时限"),
+        (ModelError("no logits"), "no logits", "模型报错（no logits）"),
+        (PermissionError(13, "Permission denied", "x.npz"), "Permission denied", "没有写入的权限"),
+        (OSError(28, "No space left on device"), "No space left on device", "系统报错：No space left on device"),
+        (ValueError("{0}"), "{0}", "{0}"),
+    ],
+)  # fmt: skip
+def test_an_error_is_told_in_the_language_of_the_note(error: Exception, english: str, chinese: str) -> None:
+    assert worded("en", "unwritable", path="x.npz", error=error).startswith(
+        f"x.npz cannot be written ({english}"
+    )
+    assert worded("zh", "unwritable", path="x.npz", error=error).startswith(f"x.npz 无法写入（{chinese}")
+    assert english not in worded("zh", "not_ranked", error=error) or english in chinese
+
+
+def test_what_there_is_no_note_for_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        worded("en", "nothing")
+
+
+def test_a_value_with_braces_is_shown_as_it_is() -> None:
+    assert "{title} {0}" in worded("zh", "template_reason_endless", title="{title} {0}")
