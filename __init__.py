@@ -8,19 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .agent.chat.agent import ChatAgent
+    from .agent.chat import ChatAgent, as_retriever, as_tools
     from .agent.recommender import Recommender
     from .agent.run import Run
     from .agent.settings import Settings, load_settings
-    from .models import EngineSettings, open_model
+    from .models.engine import open_model
+    from .models.engine_settings import EngineSettings
     from .models.errors import TanquError
     from .models.records import Event, Item, Profile
 
     __version__: str
 
 _PLACES = {
-    "ChatAgent": "agent.chat.agent",
-    "EngineSettings": "models",
+    "ChatAgent": "agent.chat",
+    "EngineSettings": "models.engine_settings",
     "Event": "models.records",
     "Item": "models.records",
     "Profile": "models.records",
@@ -28,8 +29,10 @@ _PLACES = {
     "Run": "agent.run",
     "Settings": "agent.settings",
     "TanquError": "models.errors",
+    "as_retriever": "agent.chat",
+    "as_tools": "agent.chat",
     "load_settings": "agent.settings",
-    "open_model": "models",
+    "open_model": "models.engine",
 }
 
 __all__ = [
@@ -43,6 +46,8 @@ __all__ = [
     "Settings",
     "TanquError",
     "__version__",
+    "as_retriever",
+    "as_tools",
     "load_settings",
     "open_model",
 ]

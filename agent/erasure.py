@@ -5,14 +5,14 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..models import forget_prefixes
+from ..models.engine import forget_prefixes
 from ..models.errors import CatalogueError, NotFoundError
 from ..models.language_model import LanguageModel
 from ..models.records import Profile
-from .profile.profile_edits import forgotten_events, payload_of, without_interests
-from .ranking.engagement_cache import forget_engagement
-from .report.writing import page_name
-from .store.memory import Edit, EditKind, Forgotten, Memory
+from .profile import forgotten_events, payload_of, without_interests
+from .ranking import forget_engagement
+from .report import page_name
+from .store import Edit, EditKind, Forgotten, Memory
 
 REPORTS = "reports"
 CHATS = "chats"

@@ -6,16 +6,14 @@ from datetime import UTC, datetime
 
 from ..models.records import Candidate, Enrichment, Explanation, Language, Ranked, Recommendation
 from ..prompts import Prompts
-from .explanation.social_proof import Others
-from .explanation.writer import Explainer
-from .ranking.diversity import select
-from .ranking.exploration import Explorer
-from .ranking.ranker import Query, Ranker
+from .explanation import Explainer, Others
+from .profile import Query
+from .ranking import Explorer, Ranker, select
 from .request import Asked
 from .run import Run
 from .run_trace import Ledger
 from .settings import Settings
-from .store.memory import Memory
+from .store import Memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,43 +4,38 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sqlalchemy import Engine
 
+from ..models import records
 from ..models.embedder import Embedder, SentenceEmbedder
 from ..models.errors import InputError, NotFoundError
 from ..models.language_model import LanguageModel
-from ..models.records import Candidate, Event, Item, Language, Profile
+from ..models.records import Candidate, Event, Item, Profile
 from ..prompts import Prompts
-from ..vectorstore.catalogue import Catalogue, UpsertResult
-from ..vectorstore.database import open_database
-from ..vectorstore.engagement import Engagement
-from ..vectorstore.filters import compile_where
-from ..vectorstore.indexing import Progress
+from ..vectorstore import Catalogue, Engagement, Progress, UpsertResult, compile_where, open_database
 from .erasure import Owner
-from .explanation.counterfactual import Ranking, with_counterfactuals
-from .explanation.social_proof import Others
-from .ingest.enrichment import Enriched, Enricher
+from .explanation import Others, Ranking, Why, WhySource, find_item, why, with_counterfactuals
+from .ingest import Enriched, Enricher
 from .pipeline import Composer
-from .profile.history import read_history
-from .profile.profile_edits import Change, compare
-from .profile.profiles import Profiles
-from .ranking.engagement_cache import Counts, forget_engagement
-from .ranking.exploration import share_of
-from .ranking.freshness import one_per_story, recent
-from .ranking.ranker import Ranker, weights_in_force
-from .ranking.retrieval import Channels, everything
+from .profile import Change, Profiles, compare, newest, read_history
+from .ranking import (
+    Channels,
+    Counts,
+    Ranker,
+    everything,
+    forget_engagement,
+    one_per_story,
+    recent,
+    share_of,
+    weights_in_force,
+)
 from .request import Asked, Where, as_events, asker_of, check_count, nobody
 from .run import Run
 from .run_trace import Ledger
-from .settings import Settings, load_settings, newest
-from .store.memory import EditKind, Forgotten, Memory, RecordResult
-from .store.priors import Priors
-
-if TYPE_CHECKING:
-    from langchain_core.retrievers import BaseRetriever
-    from langchain_core.tools import BaseTool
+from .settings import Settings, load_settings
+from .store import EditKind, Forgotten, Memory, Priors, RecordResult
 
 _NOW = datetime.max.replace(tzinfo=UTC)  # later than any event that says when
 WhatIf = Literal["signals", "all"]
@@ -236,30 +231,26 @@ class Recommender:
             ranker = Ranker(catalogue, Engagement.empty(), self.weights, self.priors)
             return self._composer(ranker).compose(found, query, Asked(n), ledger)
 
+    def why(self, user: str, item: str, not_: str | None = None) -> Why:
+        """Why `item` (an id or a whole title) is or is not recommended, and why it and not the item `not_`.
+
+        Answered from the user's last run if that still holds, else from a new one; no model is asked.
+
+        Raises:
+            NotFoundError: the user or an item is unknown.
+        """
+        for wanted in (item, not_):
+            if wanted is not None:
+                find_item(self.catalogue, wanted)
+        run = self._current_run(user)
+        return why(WhySource(run, self.memory.events(run.user), self.catalogue), item, not_)
+
     def event_titles(self, user: str) -> dict[str, str]:
         """What each of a user's events was about, by event id."""
         return {
             one.id: one.text
             for one in self._profiles.history(self._profiles.known(asker_of(user).user)).shown()
         }
-
-    # --- for agents of one's own -----------------------------------------------------------------
-
-    def as_tools(self, user: str, language: Language | None = None) -> "list[BaseTool]":
-        """LangChain tools that recommend, search, refine, explain and remember for one user.
-
-        They return text, and plain data as the artifact. Imports LangChain.
-        """
-        from .chat.agent import chat_language
-        from .chat.langchain import as_tools
-
-        return as_tools(self, user, language or chat_language(self, user))
-
-    def as_retriever(self, user: str, k: int = 5, where: Where | None = None) -> "BaseRetriever":
-        """A LangChain retriever whose documents are the `k` best recommendations for a query."""
-        from .chat.langchain import TanquRetriever
-
-        return TanquRetriever(recommender=self, user=user, k=k, where=dict(where) if where else None)
 
     # --- what the owner of a profile may do ------------------------------------------------------
 
@@ -326,6 +317,17 @@ class Recommender:
     def _changed(self, user: str, kind: EditKind, keyword: str, new: str = "") -> Profile:
         self._owner.change(self.profile(user), kind, keyword, new)
         return self.profile(user)
+
+    def _current_run(self, user: str) -> records.Run:
+        """The last run of the user, unless events, edits or the catalogue are newer; else a new one."""
+        last = self.memory.last_run(user)
+        if last is not None:
+            events = {event.id for event in self.memory.events(user)}
+            same = events == {event.id for event in last.history}
+            edited = any(edit.created >= last.created for edit in self.memory.edits(user))
+            if same and not edited and last.fingerprints.get("catalogue") == self.catalogue.fingerprint:
+                return last
+        return self.recommend(user)
 
     def _news(self, found: Sequence[Candidate], now: datetime | None) -> list[Candidate]:
         """One item per story, and none that is old; without `now` nothing is."""

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from ..models.errors import InputError
 from ..models.records import MAX_ID, Event, Id, Item, Record, Text
-from .ingest.events import EventBuilder
+from .ingest import EventBuilder
 
 MAX_PICKS = 100
 Where = Mapping[str, object]

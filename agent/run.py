@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..models import records
 from ..models.errors import InputError
-from .report.writing import load_run, write_report
+from .report import load_run, write_report
 
 
 class Run(records.Run):

@@ -17,7 +17,7 @@ from ..models.language_model import (
     fitted,
 )
 from ..models.records import Call, Language
-from .messages.notes import worded
+from .messages import worded
 
 
 class Ledger:

@@ -89,7 +89,7 @@ def mount(app: typer.Typer, settings_of: Callable[[typer.Context], Any], open_mo
 
 def _engine(settings: Any) -> tuple[dict[str, Any], str]:  # agent settings; the rows as they go into JSON
     """The rows of the engine's benchmark, and the table of them."""
-    from ..models.weights.registry import find
+    from ..models.weights import find
     from .bench.bench import run_bench, table
 
     path = find(settings.model)

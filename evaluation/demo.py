@@ -9,11 +9,11 @@ from typing import Any, get_args
 from ..agent.cli import console
 from ..agent.cli.console import say
 from ..agent.recommender import Recommender, WhatIf
-from ..agent.report.writing import write_report
+from ..agent.report import write_report
 from ..agent.settings import keep_scenario, load_settings
 from ..models.errors import InputError
 from ..models.records import Event, Item, Language, Run, Scenario
-from ..models.weights.fetching import fetch
+from ..models.weights import fetch
 from .data.datasets import movielens_100k
 from .data.samples import SCENARIOS, demo_user, load_sample
 

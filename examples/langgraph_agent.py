@@ -9,12 +9,12 @@ from tempfile import TemporaryDirectory
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
 
-from tanqu.agent.chat.langchain import call_limits
+from tanqu.agent.chat import as_retriever, as_tools, call_limits
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import Embedder
-from tanqu.models.langchain.chat_model import ChatTanqu
+from tanqu.models.langchain import ChatTanqu
 from tanqu.models.language_model import LanguageModel
 
 INSTRUCTIONS = "You recommend films. Call a tool first; then answer in one sentence from what it returned."
@@ -29,7 +29,7 @@ def main(model: LanguageModel, home: Path, embedder: Embedder | None = None) -> 
         recommender.record(sample.events)
         agent = create_agent(
             ChatTanqu(model, max_tokens=200),
-            recommender.as_tools("video-lin"),
+            as_tools(recommender, "video-lin"),
             system_prompt=INSTRUCTIONS,
             middleware=call_limits(),
         )
@@ -42,13 +42,13 @@ def main(model: LanguageModel, home: Path, embedder: Embedder | None = None) -> 
             for one in message.artifact["shown"]
         ]
         # The same recommendations as documents, for a chain that retrieves.
-        for document in recommender.as_retriever("video-lin", k=2).invoke("space"):
+        for document in as_retriever(recommender, "video-lin", k=2).invoke("space"):
             print(f"- {document.metadata['title']}: {document.metadata['reason']}")
         return found
 
 
 if __name__ == "__main__":
-    from tanqu.models import open_model
+    from tanqu.models.engine import open_model
 
     with TemporaryDirectory() as folder, open_model() as opened:
         main(opened, Path(folder))

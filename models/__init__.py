@@ -1,39 +1,6 @@
-"""The nouns (records) and the engines (language model, embedder), and which weight files there are."""
+"""The nouns (`records`, `errors`), the seams (`language_model`, `embedder`), and the engine behind them.
 
-from pathlib import Path
-
-import platformdirs
-
-from .engine.engine_settings import EngineSettings
-from .engine.llama_model import LlamaModel
-from .engine.prefix_cache import PrefixCache
-from .weights.registry import DEFAULT, find
-
-
-def open_model(
-    name: str | Path = DEFAULT, settings: EngineSettings | None = None, *, keep_prefixes: bool = True
-) -> LlamaModel:
-    """Open a model by listed name, Hub id or path. Takes seconds; close it when done.
-
-    With `keep_prefixes`, prompts that were read once are kept on disk (0600) in the user's cache folder.
-
-    Raises:
-        WeightsError: it is not here (the message names the command that fetches it) or is damaged.
-    """
-    return LlamaModel(find(name), settings, _prefixes() if keep_prefixes else None)
-
-
-def forget_prefixes(owner: str) -> None:
-    """Remove what any model kept on disk of a user's prompts; no model is needed.
-
-    Raises:
-        ModelError: a file cannot be removed.
-    """
-    PrefixCache("", 0, _prefixes(), 0).forget(owner)
-
-
-def _prefixes() -> Path:
-    return platformdirs.user_cache_path("tanqu") / "prefixes"
-
-
-__all__ = ["EngineSettings", "LlamaModel", "forget_prefixes", "open_model"]
+In: GGUF files, prompts, texts. Out: texts, probabilities, vectors, and the records that every other package speaks in.
+Import the modules, not this package, so that what is not used is not loaded; the rooms `engine`, `weights` and
+`langchain` have doors of their own. May import: nothing of Tanqu.
+"""

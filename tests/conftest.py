@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tanqu.models.engine.engine_settings import EngineSettings
 from tanqu.models.engine.llama_model import LlamaModel
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import WeightsError
 from tanqu.models.language_model import Message, Prompt, Segment
 from tanqu.models.weights.registry import TEST, find

@@ -1,7 +1,24 @@
 """The catalogue: items as the source of truth, their vectors in ChromaDB, their words for search."""
 
 from .catalogue import Catalogue, UpsertResult
-from .database import METADATA, open_database
+from .database import METADATA, create_tables, memory_database, open_database, private_folder
+from .engagement import Engagement
 from .filters import compile_where
+from .indexing import Progress
+from .items import chunks
+from .lexical import tokens
 
-__all__ = ["METADATA", "Catalogue", "UpsertResult", "compile_where", "open_database"]
+__all__ = [
+    "Catalogue",
+    "Engagement",
+    "METADATA",
+    "Progress",
+    "UpsertResult",
+    "chunks",
+    "compile_where",
+    "create_tables",
+    "memory_database",
+    "open_database",
+    "private_folder",
+    "tokens",
+]

@@ -5,7 +5,7 @@ a tool carries it out, and what was said is on disk before the next step begins.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -18,13 +18,13 @@ from ...models.embedder import Embedder
 from ...models.errors import CatalogueError
 from ...models.language_model import LanguageModel, ScriptedModel
 from ...models.records import MAX_TEXT, Language
-from ...vectorstore.database import private_folder
-from ..profile.history import language_of
-from ..ranking.exploration import share_of
+from ...vectorstore import private_folder
+from ..ranking import share_of
 from ..recommender import Recommender
-from ..report.writing import page_name
+from ..report import page_name
 from .calls import ChatState, Outcome, Shown
 from .interruptible_model import Attended, Spent
+from .language import chat_language
 from .toolbox import Toolbox
 from .understanding import Chooser
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["tool", "text", "items", "done"]
 
-_RECENT = 50
 _MOST_CHATS = 64
 
 
@@ -249,7 +248,7 @@ class ChatAgent:
 
     def speak(self, language: Language) -> None:
         """Go on in a language."""
-        from ...models.langchain.chat_model import ChatTanqu
+        from ...models.langchain import ChatTanqu
         from .langchain import build
 
         self.language = language
@@ -319,16 +318,6 @@ class ChatAgent:
         return list(self._graph.get_state(self._config).values.get("messages", []))
 
 
-def chat_language(recommender: Recommender, user: str) -> Language:
-    """The language of the settings; else of what the user met; else of the catalogue."""
-    if recommender.settings.language != "auto":
-        return recommender.settings.language
-    events = recommender.memory.recent(user, _RECENT)
-    ids = [event.item for event in events if event.item] or recommender.catalogue.ids()[:_RECENT]
-    titles = [item.title for item in recommender.catalogue.get(ids)]
-    return language_of([*titles, *(event.query or "" for event in events)])
-
-
 def _storable(text: str) -> str:
     """The first 20,000 characters, without NULs and halves of characters, which no database takes."""
     return text[:MAX_TEXT].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
@@ -353,19 +342,4 @@ def _stem(user: str) -> str:
     return Path(page_name(user)).stem
 
 
-def talk(
-    recommender: Recommender,
-    user: str,
-    read: "Callable[[str], str] | None" = None,
-    write: "Callable[[str], None] | None" = None,
-) -> int:
-    """Talk in the terminal until the input ends or /exit; returns the exit code.
-
-    0 is a normal end. Without a terminal, 1 says that some line could not be answered. 130 is Ctrl-C.
-    """
-    from .terminal.loop import talk as run
-
-    return run(recommender, user, read, write)
-
-
-__all__ = ["ChatAgent", "ChatEvent", "Reply", "chat_language", "talk"]
+__all__ = ["ChatAgent", "ChatEvent", "Reply"]

@@ -6,10 +6,9 @@ Code writes all of it. An item's own text is shown as text, whatever it says.
 from collections.abc import Mapping, Sequence
 
 from ...models.records import Item, Profile, Ranked, Recommendation, Run
-from ...prompts import clean
-from ...vectorstore.filters import compile_where
-from ..messages.chat_words import Words
-from ..messages.counterfactuals import told
+from ...models.text import clean
+from ...vectorstore import compile_where
+from ..messages import ChatWords, told
 from .conditions import Rule, describe
 
 _SIGNALS_SHOWN = 4
@@ -19,7 +18,7 @@ _TEXT = 600
 class Answers:
     """Sentences in one language."""
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: ChatWords) -> None:
         """Speak with `words`."""
         self._words = words
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ...models.errors import InputError
-from ...prompts import clean
+from ...models.text import clean
 from . import calls
 from .toolbox import Toolbox
 from .vocabulary import fold

@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from ...models.errors import InputError, NotFoundError
 from ...models.records import Language, Record
 from ..recommender import Recommender
 from . import calls
+from .language import chat_language
 from .toolbox import Toolbox
 from .understanding import Chooser
 
@@ -64,14 +65,14 @@ class LiveTool(StructuredTool):
 
 
 def as_tools(
-    recommender: Recommender, user: str, language: Language, toolbox: Toolbox | None = None
+    recommender: Recommender, user: str, language: Language | None = None, toolbox: Toolbox | None = None
 ) -> list[BaseTool]:
     """The seven tools of the chat for an agent of one's own, for one user.
 
     They share a numbered list and conditions among themselves, as a conversation does. Errors that the
     caller can mend come back as the tool's text.
     """
-    tools = toolbox or Toolbox(recommender, user, language)
+    tools = toolbox or Toolbox(recommender, user, language or chat_language(recommender, user))
     return [_tool(kind, tools, direct=False) for kind in calls.TOOLS]
 
 
@@ -145,6 +146,13 @@ def artifact(outcome: calls.Outcome) -> dict[str, Any]:
         for one in outcome.shown
     ]  # fmt: skip
     return plain
+
+
+def as_retriever(
+    recommender: Recommender, user: str, k: int = 5, where: Mapping[str, object] | None = None
+) -> BaseRetriever:
+    """A LangChain retriever whose documents are the `k` best recommendations for a query."""
+    return TanquRetriever(recommender=recommender, user=user, k=k, where=dict(where) if where else None)
 
 
 class TanquRetriever(BaseRetriever):
@@ -281,6 +289,7 @@ def remembered(lines: Iterable[tuple[str, str]], state: calls.ChatState) -> list
 
 
 __all__ = [
-    "Choosing", "HumanMessage", "LiveTool", "TanquRetriever", "artifact", "as_tools", "build", "call_limits",
+    "Choosing", "HumanMessage", "LiveTool", "TanquRetriever", "artifact", "as_retriever", "as_tools", "build",
+    "call_limits",
     "live_schema", "open_saver", "prune", "remembered", "surplus",
 ]  # fmt: skip

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ...models.errors import InputError
 from ...models.records import Interest, Item, Language, Profile, Recommendation, Run
-from ...prompts import clean
-from ...vectorstore.filters import compile_where
-from ..messages.chat_words import Words
+from ...models.text import clean
+from ...vectorstore import compile_where
+from ..messages import ChatWords
 from ..recommender import Recommender
-from ..report.writing import page_name, write_report
+from ..report import page_name, write_report
 from . import calls
 from .answers import Answers
 from .calls import Change, ChatState, Outcome, Shown
@@ -53,7 +53,7 @@ class Toolbox:
         """`state` is where an earlier conversation ended."""
         self.recommender = recommender
         self.user = user
-        self.words = Words(language)
+        self.words = ChatWords(language)
         self.state = state or ChatState()
         self.run: Run | None = None
         self.last: Outcome | None = None

@@ -17,7 +17,8 @@ import numpy as np
 from ...models.errors import ModelError
 from ...models.language_model import LanguageModel, Limits
 from ...models.records import Language, Profile
-from ...prompts import Prompts, clean
+from ...models.text import clean
+from ...prompts import Prompts
 from . import calls
 from .commands import parse_command
 from .constraints import Understood, understand

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ...models.records import Profile, Recommendation, Run
-from ...prompts import clean
-from ..messages.counterfactuals import what_if
+from ...models.text import clean
+from ..messages import what_if
 from ..request import asker_of
 
 out = Console(highlight=False, soft_wrap=False)

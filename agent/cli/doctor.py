@@ -7,12 +7,11 @@ from pathlib import Path
 import llama_cpp
 
 from ...models.embedder import SentenceEmbedder
-from ...models.engine.engine_settings import EngineSettings, physical_cores
-from ...models.engine.footprint import footprint
+from ...models.engine import footprint
+from ...models.engine_settings import EngineSettings, physical_cores
 from ...models.errors import TanquError
-from ...models.weights.registry import find
-from ...models.weights.store import weights_folder
-from ..ranking.ranker import weights_in_force
+from ...models.weights import find, weights_folder
+from ..ranking import weights_in_force
 from ..settings import Settings
 
 _PACKAGES = ("tanqu", "llama-cpp-python", "llguidance", "chromadb", "langchain", "pydantic", "numpy")

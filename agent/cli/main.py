@@ -101,9 +101,9 @@ def opened(
 
 def _model(settings: "Any", *, explicit: bool) -> "Any":  # Settings; LlamaModel or None
     """Open the model. One that was asked for must be there; the default may be missing, and we say so."""
-    from ...models import open_model
+    from ...models.engine import open_model
     from ...models.errors import WeightsError
-    from ...models.weights.registry import find
+    from ...models.weights import find
 
     if settings.model == NO_MODEL:
         return None
@@ -131,7 +131,7 @@ def index(
     as_json: Json = False,
 ) -> None:
     """Put the items of a file into the catalogue; without a file, work on those that are there."""
-    from ..ingest.files import read_items
+    from ..ingest import read_items
 
     if file is None and not rebuild and not enrich:
         msg = "name a file of items, or say --rebuild or --enrich"
@@ -179,7 +179,7 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Remember the events of a file."""
-    from ..ingest.files import read_events
+    from ..ingest import read_events
 
     loaded = read_events(file, strict)
     with opened(context, with_model=False) as recommender:
@@ -257,7 +257,7 @@ def report(
     ] = None,
 ) -> None:
     """Recommend, and write the whole run as a page, Markdown or JSON (report.html, report.md, run.json)."""
-    from ..report.writing import load_run, write_index, write_report
+    from ..report import load_run, write_index, write_report
 
     if [everyone, user is not None, source is not None].count(True) != 1:
         msg = "name one user, or say --all, or --from a run.json"
@@ -302,17 +302,15 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Say why an item is recommended or not, and what was kept away, from the numbers of the ranking."""
-    from ..explanation.why import why as explained
-
     with opened(context, with_model=True) as recommender:
-        found = explained(recommender, user, item, other)
+        found = recommender.why(user, item, other)
     typer.echo(found.model_dump_json(indent=2) if as_json else found.text)
 
 
 @app.command()
 def chat(context: typer.Context, user: User) -> None:
     """Talk about recommendations in the terminal; /help says what can be said."""
-    from ..chat.agent import talk
+    from ..chat.terminal import talk
 
     with opened(context, with_model=True) as recommender:
         raise typer.Exit(talk(recommender, user))

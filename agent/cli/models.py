@@ -15,8 +15,7 @@ def models_list(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """List the models that Tanqu knows, and which are here."""
-    from ...models.weights.registry import listed
-    from ...models.weights.store import weights_folder
+    from ...models.weights import listed, weights_folder
 
     rows = [
         {
@@ -36,7 +35,7 @@ def models_list(
 @app.command("fetch")
 def models_fetch(name: Annotated[str, typer.Argument(help="A listed name, or owner/repo:file.gguf")]) -> None:
     """Fetch a model and check it."""
-    from ...models.weights.fetching import fetch
+    from ...models.weights import fetch
 
     with console.downloading() as bar:
         path = fetch(name, bar)
@@ -46,6 +45,6 @@ def models_fetch(name: Annotated[str, typer.Argument(help="A listed name, or own
 @app.command("path")
 def models_path(name: Annotated[str, typer.Argument(help="A listed name, a Hub id or a path")]) -> None:
     """Print where a fetched model lies."""
-    from ...models.weights.registry import find
+    from ...models.weights import find
 
     typer.echo(find(name))

@@ -52,7 +52,7 @@ def register(app: typer.Typer, opened: Opened, settings_of: SettingsOf) -> None:
 
 
 def _tune(recommender: Any, users: int, seed: int, dry_run: bool, as_json: bool) -> None:  # a Recommender
-    from ..ranking.tuning import keep, tune
+    from ..ranking import keep, tune
 
     started = time.monotonic()
     try:
@@ -99,7 +99,7 @@ def _check(recommender: Any, dry_run: bool) -> None:  # a Recommender
 
 
 def _reset(home: Path) -> None:
-    from ..ranking.ranker import WEIGHTS_FILE
+    from ..ranking import WEIGHTS_FILE
 
     path = home / WEIGHTS_FILE
     if path.exists():

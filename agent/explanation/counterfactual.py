@@ -12,14 +12,11 @@ from typing import TypeVar
 
 from ...models.records import Candidate, Counterfactual, Interest, Item, Profile, Ranked, Run
 from ...prompts import Prompts
-from ...vectorstore.indexing import Progress
-from ..profile.history import History
-from ..profile.interests import build_profile
-from ..profile.profile_edits import apply_edits, pinned_events, silenced, without
-from ..ranking.diversity import select, share_taken
-from ..ranking.ranker import Query, Ranker
+from ...vectorstore import Progress
+from ..profile import History, Query, apply_edits, build_profile, pinned_events, silenced, without
+from ..ranking import Ranker, select, share_taken
 from ..run_trace import Ledger
-from ..store.memory import Edit
+from ..store import Edit
 
 Made = TypeVar("Made", bound=Run)
 

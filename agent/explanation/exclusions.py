@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from typing import Literal
 
 from ...models.records import Ranked, Recommendation, Run
-from ..ranking.diversity import places, same_thing, same_words
-from .why_records import LEAST
+from ..ranking import places, same_thing, same_words
+
+LEAST = 0.005
+"""A contribution below this is not worth a word."""
 
 Reason = Literal["muted", "twin", "known", "share", "room"]
 

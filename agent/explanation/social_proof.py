@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...models.records import Item, Language, Ranked
-from ..store.memory import Memory, Took
-from .templates import Thing, quoted
+from ..messages import quoted
+from ..store import Memory, Took
+from .templates import Thing
 
 MIN_OTHERS = 5
 """Fewer others than this are not told of: a small number could point at somebody."""

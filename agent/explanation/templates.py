@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...models.records import Action, Bridge, Event, Item, Language
-from ...prompts import clean
-from ..profile.history import Entry
-from ..store.memory import LIKED_FROM, Took
+from ...models.text import clean
+from ..messages import quoted
+from ..profile import Entry
+from ..store import LIKED_FROM, Took
 from .groundedness import Deed
 
-_TITLE_SHOWN = 80
 _TAGS_TOLD = 4
-_IN_BRACKETS = frozenset(
-    {"book", "film", "movie", "series", "documentary", "short", "article", "album", "song"}
-)
 _SEEN: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("film", "movie", "series", "documentary", "short", "video"), ("watched", "看过")),
     **dict.fromkeys(("article", "post"), ("read", "读过")),
@@ -97,19 +94,6 @@ def _telling(event: Event) -> tuple[int, float]:
     weak = event.action == "rating" and event.value not in _STARS
     action: Action = "view" if weak else event.action
     return _TOLD_FIRST.index(action), -(event.value or 0.0) if action == "rating" else 0.0
-
-
-def quoted(title: str, item: Item | None, language: Language) -> str:
-    """A title as a sentence shows it; words without an item stand in plain quotation marks."""
-    name = clean(title, _TITLE_SHOWN)
-    if language == "zh" and name.startswith("《") and name.endswith("》") and name.count("《") == 1:
-        return name
-    if language == "zh" and item is not None and item.kind.casefold() in _IN_BRACKETS and "《" not in name:
-        return f"《{name}》"
-    return f"“{name.translate(_INNER)}”"
-
-
-_INNER = str.maketrans({"“": "‘", "”": "’", '"': "'"})
 
 
 def shared_tags(item: Item, things: Sequence[Thing]) -> list[str]:

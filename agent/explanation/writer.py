@@ -13,13 +13,15 @@ from functools import cached_property
 from ...models.errors import ModelError
 from ...models.language_model import Constraint, Limits, Prompt
 from ...models.records import Bridge, Explanation, Item, Language, Profile, Ranked, Scenario
-from ...prompts import Prompts, clean
-from ...vectorstore.catalogue import Catalogue
-from ..profile.history import History
+from ...models.text import clean
+from ...prompts import Prompts
+from ...vectorstore import Catalogue
+from ..messages import quoted
+from ..profile import History
 from ..run_trace import Ledger
 from .groundedness import Deed, Facts, Problem, bare, problems
 from .social_proof import Company, Others
-from .templates import Thing, bridge_template, first_step, lead, quoted, shared_tags, subject, template
+from .templates import Thing, bridge_template, first_step, lead, shared_tags, subject, template
 
 MAX_CITED = 2
 _CLOSE = 0.7  # a second thing is cited if it is this near to being as similar as the first

@@ -16,15 +16,12 @@ from pydantic import Field, ValidationError
 from ...models.errors import InputError
 from ...models.language_model import Constraint, Limits, Prompt
 from ...models.records import Enrichment, Item, Language, Record
-from ...prompts import Prompts, clean
-from ...vectorstore.catalogue import Catalogue
-from ...vectorstore.database import METADATA, create_tables
-from ...vectorstore.indexing import Progress
-from ...vectorstore.items import chunks
-from ..profile.history import language_of, line_of
+from ...models.text import clean, language_of
+from ...prompts import Prompts, item_line
+from ...vectorstore import METADATA, Catalogue, Progress, chunks, create_tables
 from ..run_trace import Ledger
 from ..settings import Settings
-from ..store.name_cache import key_of
+from ..store import key_of
 
 BATCH = 16
 """Items that the model reads together: what was read of them is kept when the rest is interrupted."""
@@ -125,7 +122,7 @@ class Enricher:
         return language_of([item.content]) if chosen == "auto" else chosen
 
     def _prompt(self, item: Item, language: Language) -> Prompt:
-        shown = " | ".join(part for part in (line_of(item), clean(item.text, _TEXT)) if part)
+        shown = " | ".join(part for part in (item_line(item), clean(item.text, _TEXT)) if part)
         return self._prompts.render("enrich", language, scenario=self._settings.scenario, item=shown)
 
     def _write(self, missing: Mapping[str, Prompt], form: type[_Form], ledger: Ledger) -> dict[str, str]:

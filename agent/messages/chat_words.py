@@ -7,14 +7,14 @@ from importlib.resources import files
 from typing import Any
 
 from ...models.records import Item, Language
-from ...prompts import clean
-from ..explanation.templates import quoted
+from ...models.text import clean
+from .quoting import quoted
 
 TITLE = 120
 """Characters of a title that are shown."""
 
 
-class Words:
+class ChatWords:
     """One language's sentences. Values are printed as they are: clean what comes from outside."""
 
     def __init__(self, language: Language) -> None:

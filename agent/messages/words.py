@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import cast
 
 from ...models.records import HistoryEvent
-from ..report.charts import UNITS
+
+UNITS = 1000
+"""Scores are shown in thousandths; in these units the parts are whole numbers."""
 
 TITLE_COLUMNS = 140
 """How wide a title is shown at most, in columns (a Chinese character takes two)."""

@@ -10,21 +10,16 @@ import numpy as np
 from scipy import sparse
 
 from ...models.embedder import Vectors
-from ...models.records import Event, HistoryEvent, Item, Language, Scenario
-from ...prompts import clean
-from ...vectorstore.catalogue import Catalogue
-from ..settings import SESSION_GAP, Settings, event_weights
+from ...models.records import Event, HistoryEvent, Item, Scenario
+from ...models.text import clean
+from ...prompts import item_line
+from ...vectorstore import Catalogue
+from ..settings import Settings
+from .event_weights import SESSION_GAP, event_weights
 
-_TAGS_SHOWN = 4
 _COUNTED = 32  # repetitions beyond these would add less than a billionth
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)  # whole ones, so that no order of adding differs from another
-
-
-def line_of(item: Item) -> str:
-    """An item in one line of a prompt: its title and up to four tags."""
-    tags = ", ".join(item.tags[:_TAGS_SHOWN])
-    return f"{clean(item.title, 120)} | {clean(tags, 80)}" if tags else clean(item.title, 160)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +44,7 @@ class Entry:
     @property
     def line(self) -> str:
         """The event in one line of a prompt, without the action."""
-        return line_of(self.item) if self.item else clean(self.content, 160)
+        return item_line(self.item) if self.item else clean(self.content, 160)
 
     @property
     def title(self) -> str:
@@ -198,10 +193,3 @@ def _vectors(entries: Sequence[Entry], catalogue: Catalogue) -> Vectors:
     for row, entry in zip(vectors, entries, strict=True):
         row[:] = found.get(entry.key, 0.0)
     return vectors
-
-
-def language_of(texts: Sequence[str]) -> Language:
-    """Chinese if at least every fifth letter of the texts is, else English."""
-    letters = [char for text in texts for char in text[:200] if char.isalpha()]
-    chinese = sum("\u4e00" <= char <= "\u9fff" for char in letters)
-    return "zh" if letters and chinese >= len(letters) / 5 else "en"

@@ -16,11 +16,12 @@ from pydantic import Field, ValidationError
 from ...models.errors import ModelError, PromptTooLongError
 from ...models.language_model import Constraint, Limits, Prompt
 from ...models.records import Language, Polarity, Record, WrittenBy
-from ...prompts import Prompts, clean
-from ...vectorstore.lexical import tokens
-from ..explanation.templates import quoted
+from ...models.text import clean
+from ...prompts import Prompts
+from ...vectorstore import tokens
+from ..messages import quoted
 from ..run_trace import Ledger
-from ..store.name_cache import NameStore, key_of
+from ..store import NameStore, key_of
 from .clustering import Group
 from .history import History
 from .prompt_injection import harmless

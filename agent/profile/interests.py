@@ -13,7 +13,7 @@ from ...models.embedder import Vectors
 from ...models.records import Horizon, Interest, Language, Polarity, Profile
 from ...prompts import Prompts
 from ..run_trace import Ledger
-from ..store.name_cache import NameStore
+from ..store import NameStore
 from .clustering import Group, group
 from .history import History
 from .interest_naming import Named, name_groups

@@ -13,8 +13,8 @@ from pydantic import JsonValue
 
 from ...models.errors import InputError, NotFoundError
 from ...models.records import Interest, Profile, Record
-from ...prompts import clean
-from ..store.memory import Edit, EditKind
+from ...models.text import clean
+from ..store import Edit, EditKind
 from .history import Entry, History
 from .interests import summarise
 

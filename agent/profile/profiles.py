@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 
 from ...models.records import Event, Language, Profile
+from ...models.text import language_of
 from ...prompts import Prompts
-from ...vectorstore.catalogue import Catalogue
-from ..ranking.ranker import Query
+from ...vectorstore import Catalogue
 from ..run_trace import Ledger
-from ..settings import Settings, newest
-from ..store.memory import Edit, Memory
-from .history import History, language_of, read_history
+from ..settings import Settings
+from ..store import Edit, Memory
+from .event_weights import newest
+from .history import History, read_history
 from .interests import build_profile
 from .profile_edits import apply_edits, forgotten_events, pinned_events, silenced, without
+from .query import Query
 
 _TEXTS = 50  # so many say which language to answer in
 

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Self
 
 from ...models.errors import CatalogueError
-from ...vectorstore.catalogue import Catalogue
-from ...vectorstore.engagement import Engagement
+from ...vectorstore import Catalogue, Engagement
 from ..run_trace import Ledger
-from ..store.memory import Memory
+from ..store import Memory
 
 STALE = 0.01
 """New events, or items, for each that was counted, from which on all are counted again.

@@ -14,14 +14,14 @@ import numpy as np
 from ...models.embedder import Vectors
 from ...models.errors import InputError, ModelError
 from ...models.records import Bridge, Candidate, Item, Ranked
-from ...prompts import Prompts, clean
-from ..profile.interests import interest_vectors, name_groups
+from ...models.text import clean
+from ...prompts import Prompts
+from ..profile import Query, interest_vectors, name_groups
 from ..run_trace import Ledger
 from ..settings import Settings
-from ..store.memory import Memory
-from ..store.name_cache import NOBODY, TopicNames
+from ..store import NOBODY, Memory, TopicNames
 from .diversity import same_thing
-from .ranker import Query, Ranker, Values, standardised, sums
+from .ranker import Ranker, Values, standardised, sums
 from .topics import Topics, as_groups, topics_of
 
 _NEAR = 0.05  # below it, which interest is nearest is a matter of chance: sewing after sleep, pets after AI

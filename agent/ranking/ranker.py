@@ -9,7 +9,6 @@ import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -20,15 +19,14 @@ from pydantic import Field, ValidationError
 
 from ...models.embedder import Vectors
 from ...models.errors import InputError, ModelError
-from ...models.records import Candidate, Interest, Item, Language, Number, Profile, Ranked, Record, Scenario
-from ...prompts import Prompts, clean
-from ...vectorstore.catalogue import Catalogue
-from ...vectorstore.engagement import Engagement
-from ..profile.history import History
-from ..profile.interests import interest_vectors
+from ...models.records import Candidate, Interest, Item, Number, Profile, Ranked, Record
+from ...models.text import clean
+from ...prompts import Prompts
+from ...vectorstore import Catalogue, Engagement
+from ..profile import History, Query, interest_vectors
 from ..run_trace import Ledger
 from ..settings import Settings
-from ..store.priors import Priors
+from ..store import Priors
 
 Values = NDArray[np.float64]
 
@@ -102,22 +100,6 @@ def weights_in_force(settings: Settings) -> tuple[RankingWeights, Path | None]:
     own = settings.home / WEIGHTS_FILE
     path = settings.signal_weights or (own if own.is_file() else None)
     return load_weights(path), path
-
-
-@dataclass(frozen=True)
-class Query:
-    """What items are ranked for: a user's history and profile, and the words asked for, if any."""
-
-    history: History
-    profile: Profile
-    request: str = ""
-    scenario: Scenario = "shop"
-    now: datetime | None = None
-
-    @property
-    def language(self) -> Language:
-        """The language of the profile."""
-        return self.profile.language
 
 
 def interest_score(

@@ -6,10 +6,8 @@ import numpy as np
 
 from ...models.embedder import Vectors
 from ...models.records import Candidate, Profile
-from ...vectorstore.catalogue import Catalogue
-from ...vectorstore.engagement import Engagement
-from ..profile.history import History
-from ..profile.interests import interest_vectors
+from ...vectorstore import Catalogue, Engagement
+from ..profile import History, interest_vectors
 
 RANK_CONSTANT = 60
 """k of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009, section 2): a hit counts 1 / (k + rank)."""

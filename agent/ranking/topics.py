@@ -15,11 +15,11 @@ from pydantic import Field, ValidationError
 
 from ...models.embedder import Vectors
 from ...models.records import Event, Id, Item, Record
-from ...vectorstore.catalogue import Catalogue
-from ..profile.clustering import Group, linked
-from ..profile.history import History, line_of, read_history
+from ...prompts import item_line
+from ...vectorstore import Catalogue
+from ..profile import Group, History, linked, read_history
 from ..settings import Settings
-from ..store.memory import Memory
+from ..store import Memory
 
 MOST_TOPICS = 64
 _SAMPLE = 2000  # items that are grouped: all pairs are compared
@@ -99,7 +99,7 @@ def _grouped(catalogue: Catalogue) -> list[list[str]]:
     if len(ids) < _LEAST:
         return []
     vectors = catalogue.vectors(ids)
-    words = catalogue.word_vectors([line_of(item) for item in catalogue.get(ids)])
+    words = catalogue.word_vectors([item_line(item) for item in catalogue.get(ids)])
     similarity = (vectors.astype(np.float64) @ vectors.T + (words @ words.T).toarray()) / 2
     labels = np.array(linked(similarity))
     least = max(_LEAST, round(_LEAST_SHARE * len(ids)))

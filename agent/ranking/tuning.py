@@ -15,16 +15,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...models.errors import InputError
+from ...models.files import write_text
 from ...models.records import Event, Item
-from ...vectorstore.engagement import Engagement
-from ..profile.history import language_of, read_history
-from ..profile.interests import build_profile
-from ..profile.profile_edits import apply_edits, forgotten_events, silenced
-from ..report.writing import write_text
+from ...models.text import language_of
+from ...vectorstore import Engagement
+from ..profile import (
+    Query,
+    apply_edits,
+    build_profile,
+    event_weights,
+    forgotten_events,
+    newest,
+    read_history,
+    silenced,
+)
 from ..run_trace import Ledger
-from ..settings import event_weights, newest
-from ..store.tuned import TunedLedger
-from .ranker import WEIGHTS_FILE, Query, Ranker, RankingWeights
+from ..store import TunedLedger
+from .ranker import WEIGHTS_FILE, Ranker, RankingWeights
 from .weight_fitting import NEGATIVES, Choice, Tuning, fit
 
 if TYPE_CHECKING:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ...models.errors import InputError
-
-UNITS = 1000
-"""Scores are shown in thousandths; in these units the parts are whole numbers."""
+from ..messages import UNITS
 
 REST = "rest"
 """The name of the part that no signal accounts for (a run whose signals do not sum to its score)."""
@@ -99,4 +97,4 @@ def bar_widths(shares: Sequence[float]) -> list[float]:
     return [round(100.0 * share / largest, 3) if largest > 0 else 0.0 for share in shares]
 
 
-__all__ = ["REST", "UNITS", "Step", "Waterfall", "bar_widths", "course", "split_score", "waterfall"]
+__all__ = ["REST", "Step", "Waterfall", "bar_widths", "course", "split_score", "waterfall"]

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from ...models.records import Run
-from ..explanation.exclusions import passed_over, pushed_down
-from ..messages.words import Words, clip, clipped, shown
+from ..explanation import passed_over, pushed_down
+from ..messages import Words, clip, clipped, shown
 from .page import LeftOut
 
 _NAME = 48

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..messages.words import Clipped
+from ..messages import Clipped
 from .charts import Waterfall
 
 

@@ -11,8 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from ...models.records import Call, Enrichment, HistoryEvent, Item, Ranked, Recommendation, Run
-from ..messages.counterfactuals import what_if
-from ..messages.words import Clipped, Words, clip, clipped, number, shown, unbroken, words_of
+from ..messages import Clipped, Words, clip, clipped, number, shown, unbroken, what_if, words_of
 from .charts import bar_widths, course, split_score, waterfall
 from .exclusions import left_out, rules
 from .page import Cited, Command, Course, EventView, InterestView, Page, PickView, StageView

@@ -5,9 +5,7 @@ owner alone (mode 0600), and whole or not at all.
 """
 
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -17,8 +15,9 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from pydantic import ValidationError
 
 from ...models.errors import InputError, NotFoundError
+from ...models.files import unwritable, write_text
 from ...models.records import Language, Run
-from ..messages.words import clip, json_text, markdown, number, percent, shown, thousandths, words_of
+from ..messages import clip, json_text, markdown, number, percent, shown, thousandths, words_of
 from .page import Cited
 from .view import view
 
@@ -137,7 +136,7 @@ def write_index(runs: Iterable[Run], folder: Path | str, language: Language = "e
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(home, error) from error
+        raise unwritable(home, error) from error
     rows = {row.file: row for row in (_write_page(run, home) for run in runs)}
     template = environment(html=True).get_template("report_index.html.j2")
     index = home / "index.html"
@@ -159,30 +158,6 @@ def page_name(user: str) -> str:
     return f"{plain or 'user'}-{hashlib.sha256(user.encode()).hexdigest()[:12]}.html"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` in one step by a file that only its owner can read; raises InputError if it cannot be."""
-    temporary = None
-    try:
-        # mkstemp makes the file 0600; in the same folder, so that the rename stays within one disk.
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tanqu-", suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"{path} cannot be written ({error.strerror}): choose a folder that exists and is yours"
-    )
-
-
 __all__ = [
     "environment",
     "load_run",
@@ -192,5 +167,4 @@ __all__ = [
     "to_markdown",
     "write_index",
     "write_report",
-    "write_text",
 ]

@@ -1,1 +1,22 @@
 """Room."""
+
+from .memory import LIKED_FROM, Edit, EditKind, Forgotten, Memory, RecordResult, Took
+from .name_cache import NOBODY, NameStore, TopicNames, key_of
+from .priors import Priors
+from .tuned import TunedLedger
+
+__all__ = [
+    "Edit",
+    "EditKind",
+    "Forgotten",
+    "LIKED_FROM",
+    "Memory",
+    "NOBODY",
+    "NameStore",
+    "Priors",
+    "RecordResult",
+    "Took",
+    "TopicNames",
+    "TunedLedger",
+    "key_of",
+]

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ...models.errors import CatalogueError, InputError, NotFoundError
 from ...models.records import Event, Profile, Run
-from ...vectorstore.database import METADATA, create_tables
+from ...vectorstore import METADATA, create_tables
 from .name_cache import NameRows
 from .tables import (
     BATCH,

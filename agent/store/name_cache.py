@@ -11,7 +11,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from ...models.records import MAX_ID, Language
-from ...vectorstore.database import METADATA, create_tables
+from ...vectorstore import METADATA, create_tables
 
 NAMES = sa.Table(
     "interest_names",

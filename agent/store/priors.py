@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...models.records import Language, Scenario
 from ...prompts import Prompts
-from ...vectorstore.database import METADATA, create_tables
+from ...vectorstore import METADATA, create_tables
 from ..run_trace import Ledger
 
 PRIORS = sa.Table(

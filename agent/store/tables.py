@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from ...models.errors import CatalogueError, InputError
 from ...models.records import MAX_ID, Event, Id, Profile, Record, Run, Time
-from ...vectorstore.database import METADATA
+from ...vectorstore import METADATA
 from .name_cache import NAMES
 from .tuned import TUNED
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ...models.language_model import LanguageModel, Prompt, Scored
 from ...models.records import MAX_ID
-from ...vectorstore.database import METADATA, create_tables
+from ...vectorstore import METADATA, create_tables
 from ..run_trace import Ledger
 from .name_cache import key_of
 

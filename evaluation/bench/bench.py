@@ -14,8 +14,8 @@ from typing import Any
 
 import llama_cpp
 
-from ...models.engine.engine_settings import EngineSettings, physical_cores
-from ...models.engine.llama_model import LlamaModel
+from ...models.engine import LlamaModel
+from ...models.engine_settings import EngineSettings, physical_cores
 from .engine import generation_rows, grammar_rows, many_rows, score_rows, warm_prefix_rows
 from .processes import disk_prefix_rows, memory_rows
 from .sides import AT_MOST, TARGETS, Row, Sides

@@ -12,8 +12,8 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from ...models.engine.engine_settings import EngineSettings
-from ...models.engine.llama import Batch, Context, log_sum_exp
+from ...models.engine import Batch, Context, log_sum_exp
+from ...models.engine_settings import EngineSettings
 from ...models.language_model import Constraint, Limits, generate
 from .measuring import timed
 from .sides import PREFIX, REPEATS, WORDS, Row, Sides, continuations, in_turn, of_length, row, said

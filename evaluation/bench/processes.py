@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ...models.engine.engine_settings import EngineSettings
-from ...models.engine.llama_model import LlamaModel
+from ...models.engine import LlamaModel
+from ...models.engine_settings import EngineSettings
 from ...models.language_model import Constraint, Limits, Message, Prompt, generate
 from .measuring import peak_mb, timed
 from .sides import PREFIX, REPEATS, TARGETS, WORDS, Row, Sides, continuations, of_length, row, said

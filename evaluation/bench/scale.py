@@ -20,20 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from ...agent.profile.history import read_history
-from ...agent.profile.interests import interest_vectors
-from ...agent.ranking.engagement_cache import Counts
-from ...agent.ranking.ranker import Query, Ranker, load_weights
-from ...agent.ranking.retrieval import Channels
+from ...agent.profile import Query, interest_vectors, read_history
+from ...agent.ranking import Channels, Counts, Ranker, load_weights
 from ...agent.recommender import Recommender
 from ...agent.run_trace import Ledger
 from ...agent.settings import load_settings
-from ...agent.store.priors import Priors
+from ...agent.store import Priors
 from ...models.embedder import Embedder, SentenceEmbedder
 from ...models.errors import InputError
 from ...models.records import Item
-from ...vectorstore.catalogue import Catalogue
-from ...vectorstore.database import memory_database
+from ...vectorstore import Catalogue, memory_database
 from ..data.synthetic import WordEmbedder, synthetic_events, synthetic_items
 from .measuring import peak_mb, timed
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import llama_cpp
 
-from ...models.engine.llama_model import LlamaModel
+from ...models.engine import LlamaModel
 from ...models.language_model import Message, Prompt, Segment
 
 REPEATS = 5

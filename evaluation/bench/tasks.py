@@ -10,17 +10,16 @@ from typing import Any
 
 import llama_cpp
 
-from ...agent.profile.history import line_of, read_history
-from ...agent.ranking.ranker import Query, Ranker, load_weights
-from ...agent.ranking.retrieval import everything
+from ...agent.profile import Query, read_history
+from ...agent.ranking import Ranker, everything, load_weights
 from ...agent.recommender import Recommender
 from ...agent.run_trace import Ledger
 from ...agent.settings import load_settings
-from ...agent.store.priors import Priors
+from ...agent.store import Priors
 from ...models.embedder import SentenceEmbedder
 from ...models.records import Event, Item
-from ...vectorstore.database import memory_database
-from ...vectorstore.engagement import Engagement
+from ...prompts import item_line
+from ...vectorstore import Engagement, memory_database
 from ..data.samples import Sample, load_sample
 from .measuring import timed
 from .sides import REPEATS, Row, Sides, row
@@ -148,7 +147,7 @@ def _their_round(
 ) -> None:
     items = {item.id: item for item in sample.items}
     history = "\n".join(
-        f"{number}. {event.action}: {line_of(items[event.item]) if event.item in items else event.query}"
+        f"{number}. {event.action}: {item_line(items[event.item]) if event.item in items else event.query}"
         for number, event in enumerate(events, 1)
     )
     seen = {event.item for event in events}
@@ -175,7 +174,7 @@ def _json_profile(llama: llama_cpp.Llama, history: str) -> None:
 
 
 def _listing(llama: llama_cpp.Llama, history: str, candidates: list[Item]) -> None:
-    numbered = "\n".join(f"[{at}] {line_of(item)}" for at, item in enumerate(candidates, 1))
+    numbered = "\n".join(f"[{at}] {item_line(item)}" for at, item in enumerate(candidates, 1))
     _ask(
         llama,
         "You rank products for a person.",
@@ -189,7 +188,7 @@ def _reason(llama: llama_cpp.Llama, history: str, item: Item) -> None:
     _ask(
         llama,
         "You tell a customer in one sentence why a product fits them.",
-        f"Events:\n{history}\nProduct: {line_of(item)}\n{item.text[:160]}",
+        f"Events:\n{history}\nProduct: {item_line(item)}\n{item.text[:160]}",
         40,
     )
 

@@ -16,17 +16,14 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from ...agent.chat.agent import ChatAgent, ChatEvent
-from ...agent.chat.calls import CALL, Shown
-from ...agent.chat.constraints import understand
-from ...agent.chat.vocabulary import fold
+from ...agent.chat import CALL, ChatAgent, ChatEvent, Shown, fold, understand
 from ...agent.recommender import Recommender
 from ...agent.settings import Settings
 from ...models.embedder import Embedder, SentenceEmbedder
 from ...models.errors import TanquError
 from ...models.language_model import LanguageModel
 from ...models.records import Item, Language, Record, Scenario
-from ...vectorstore.filters import compile_where
+from ...vectorstore import compile_where
 from ..data.samples import load_sample
 
 Progress = Callable[[int, int], None]

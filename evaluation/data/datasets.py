@@ -19,11 +19,10 @@ from typing import cast
 import platformdirs
 from pydantic import ValidationError
 
-from ...agent.ingest.events import event_id
+from ...agent.ingest import event_id
 from ...models.errors import InputError
 from ...models.records import Event, Item
-from ...models.weights.store import Progress
-from ...models.weights.wheels import Downloader, fetch_wheel_members
+from ...models.weights import Downloader, Progress, fetch_wheel_members
 
 Cell = str | float | None | tuple[str, ...] | tuple[float, ...]
 """A value of an atomic file; None is an empty float."""

@@ -10,25 +10,17 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from typing import Any, get_args
 
-from ...agent.explanation.counterfactual import Ranking, counterfactuals, with_names
-from ...agent.explanation.groundedness import problems
-from ...agent.explanation.templates import Thing
-from ...agent.explanation.writer import Basis, Explainer
-from ...agent.profile.history import Entry, History, read_history
-from ...agent.profile.interests import build_profile
-from ...agent.ranking.ranker import Query, Ranker, load_weights
-from ...agent.ranking.retrieval import Channels
+from ...agent.explanation import Basis, Explainer, Ranking, Thing, counterfactuals, problems, with_names
+from ...agent.profile import Entry, History, Query, build_profile, newest, read_history
+from ...agent.ranking import Channels, Ranker, load_weights
 from ...agent.run_trace import Ledger
-from ...agent.settings import Settings, newest
-from ...agent.store.priors import Priors
+from ...agent.settings import Settings
+from ...agent.store import Priors
 from ...models.embedder import Embedder, SentenceEmbedder
 from ...models.language_model import LanguageModel
 from ...models.records import Explanation, Id, Language, Ranked, Record, Scenario
 from ...prompts import Prompts
-from ...vectorstore.catalogue import Catalogue
-from ...vectorstore.database import memory_database
-from ...vectorstore.engagement import Engagement
-from ...vectorstore.indexing import Progress
+from ...vectorstore import Catalogue, Engagement, Progress, memory_database
 from ..data.samples import SCENARIOS, load_sample
 from ..metrics import bootstrap
 

@@ -16,16 +16,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...agent.profile.history import History, language_of, read_history
-from ...agent.profile.interests import build_profile, interest_vectors
-from ...agent.ranking.ranker import Query, best_matches, interest_values
+from ...agent.profile import History, Query, build_profile, interest_vectors, read_history
+from ...agent.ranking import best_matches, interest_values
 from ...agent.run_trace import Ledger
 from ...agent.settings import Settings
 from ...models.embedder import Embedder, SentenceEmbedder, Vectors
 from ...models.language_model import LanguageModel
 from ...models.records import Event, Interest, Profile
+from ...models.text import language_of
 from ...prompts import Prompts
-from ...vectorstore.catalogue import Catalogue
+from ...vectorstore import Catalogue
 from ..data.held_out import Case, read_held_out
 from .single_prompt import SinglePromptInterest, single_prompt_profile, written_confidence
 

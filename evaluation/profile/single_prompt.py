@@ -9,12 +9,12 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from ...agent.profile.history import History
+from ...agent.profile import History
 from ...agent.run_trace import Ledger
 from ...models.errors import ModelError
 from ...models.language_model import Constraint, Limits, Message, Prompt, Segment
 from ...models.records import Interest, Language, Record
-from ...prompts import clean
+from ...models.text import clean
 
 _MAX_TOKENS = 500
 _LINE = 100

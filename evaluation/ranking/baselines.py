@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...agent.profile.history import language_of
 from ...models.embedder import Vectors
 from ...models.errors import InputError
 from ...models.language_model import LanguageModel, Limits, generate
-from ...prompts import Prompts, clean
-from ...vectorstore.catalogue import Catalogue
+from ...models.text import clean, language_of
+from ...prompts import Prompts
+from ...vectorstore import Catalogue
 from ..data.protocol import Protocol, Question
 
 Values = NDArray[np.float64]

@@ -12,7 +12,7 @@ from ...models.errors import InputError
 from ..json_file import JsonFile, write_json
 
 if TYPE_CHECKING:
-    from ...agent.ranking.ranker import RankingWeights
+    from ...agent.ranking import RankingWeights
     from ...models.language_model import LanguageModel
     from ..data.protocol import Choices, Protocol
 
@@ -122,7 +122,7 @@ def _run(
     """The figures, as `as_json` gives them."""
     from ...models.embedder import SentenceEmbedder
     from ...prompts import Prompts
-    from ...vectorstore.engagement import Engagement
+    from ...vectorstore import Engagement
     from . import experiment as ranking
     from .baselines import Data
     from .baselines import baselines as named
@@ -150,7 +150,7 @@ def _run(
 
 def _weights(settings: Any, signals: list[str]) -> "RankingWeights":  # Settings
     """The weights in force, or of them those of these signals; raises InputError for an unknown one."""
-    from ...agent.ranking.ranker import load_weights
+    from ...agent.ranking import load_weights
     from .experiment import only
 
     weights = load_weights(settings.signal_weights)

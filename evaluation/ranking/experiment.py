@@ -16,21 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from ...agent.profile.history import language_of, read_history
-from ...agent.profile.interests import build_profile
-from ...agent.ranking.ranker import SIGNALS, Query, Ranker, RankingWeights
-from ...agent.ranking.retrieval import Channels, everything
+from ...agent.profile import Query, build_profile, newest, read_history
+from ...agent.ranking import SIGNALS, Channels, Ranker, RankingWeights, everything
 from ...agent.run_trace import Ledger
-from ...agent.settings import Settings, newest
-from ...agent.store.priors import Priors
+from ...agent.settings import Settings
+from ...agent.store import Priors
 from ...models.embedder import Embedder
 from ...models.errors import InputError
 from ...models.language_model import LanguageModel
 from ...models.records import Ranked
+from ...models.text import language_of
 from ...prompts import Prompts
-from ...vectorstore.catalogue import Catalogue
-from ...vectorstore.database import open_database
-from ...vectorstore.engagement import Engagement
+from ...vectorstore import Catalogue, Engagement, open_database
 from ..data.datasets import data_folder
 from ..data.protocol import Case, Protocol, Question
 from ..metrics import bootstrap, coverage, diversity, figures, novelty, permutation_test

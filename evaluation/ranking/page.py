@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from ...agent.messages.words import Words, clip, number, shown, words_of
-from ...agent.report.writing import environment, write_text
+from ...agent.messages import Words, clip, number, shown, words_of
+from ...agent.report import environment
 from ...models.errors import InputError
+from ...models.files import write_text
 from ...models.records import Language
 from .experiment import MAIN, OURS
 

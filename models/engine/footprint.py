@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..engine_settings import EngineSettings
 from ..errors import WeightsError
-from ..weights.gguf import check_gguf
-from .engine_settings import EngineSettings
+from ..weights import check_gguf
 from .llama import Weights
 
 _CELL_BITS = {"f16": 16.0, "q8_0": 8.5}  # a block of 32 values in q8_0 has a scale of two bytes

@@ -18,8 +18,8 @@ import llama_cpp as L
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine_settings import MAX_SEQUENCES, STRIDE, EngineSettings, physical_cores
 from ..errors import CancelledError, ModelError, WeightsError
-from .engine_settings import MAX_SEQUENCES, STRIDE, EngineSettings, physical_cores
 
 Logits = NDArray[np.float32]
 _KV_TYPES = {"f16": L.GGML_TYPE_F16, "q8_0": L.GGML_TYPE_Q8_0}

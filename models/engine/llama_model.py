@@ -21,13 +21,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..engine_settings import STRIDE, EngineSettings
 from ..errors import CancelledError, ModelError, PromptTooLongError
 from ..language_model import DEFAULT_LIMITS, Constraint, Generated, Limits, OnText, Prompt, Scored, Usage
-from ..weights.gguf import check_gguf
-from ..weights.store import sha256_of
+from ..weights import check_gguf, sha256_of
 from .chat_format import ChatFormat, Keep, Tokens
 from .decoding import Writer
-from .engine_settings import STRIDE, EngineSettings
 from .grammar import Grammars, Matcher
 from .llama import Batch, Context, Logits, Weights, common_length
 from .prefix_cache import PrefixCache

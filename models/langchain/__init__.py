@@ -1,1 +1,5 @@
 """Room."""
+
+from .chat_model import ChatTanqu
+
+__all__ = ["ChatTanqu"]

@@ -6,19 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tanqu.agent.profile.event_weights import ABSENCE, event_weight, event_weights, newest
 from tanqu.agent.settings import (
-    ABSENCE,
     ACTION_WEIGHTS,
     HALF_LIFE,
     SETTINGS_FILE,
     Settings,
-    event_weight,
-    event_weights,
     keep_scenario,
     load_settings,
-    newest,
 )
-from tanqu.models.engine.engine_settings import EngineSettings
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import InputError
 from tanqu.models.records import Action, Event, Scenario
 

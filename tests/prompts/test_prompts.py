@@ -15,7 +15,8 @@ from jinja2.sandbox import SandboxedEnvironment
 from tanqu.models.errors import InputError
 from tanqu.models.language_model import Message, Prompt, Segment
 from tanqu.models.records import Language, Scenario
-from tanqu.prompts import MAX_FIELD, Prompts, clean, render
+from tanqu.models.text import MAX_FIELD, clean
+from tanqu.prompts import Prompts, render
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 SOURCES = {

@@ -8,7 +8,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-from ....prompts import clean
+from ....models.text import clean
 from ..agent import ChatAgent
 from ..commands import TAKES_INTEREST, TAKES_ITEMS, TERMINAL_COMMANDS, TOOL_COMMANDS
 

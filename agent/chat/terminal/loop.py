@@ -11,7 +11,7 @@ from types import FrameType
 
 from ....models.errors import InputError, TanquError
 from ....models.records import Record
-from ....prompts import clean
+from ....models.text import clean
 from ...recommender import Recommender
 from ..agent import ChatAgent
 from ..calls import ChatState
@@ -160,7 +160,7 @@ class Terminal:
     def _model(self, name: str) -> None:
         """Show the model, or go on with another one."""
         if name:
-            from ....models import open_model
+            from ....models.engine import open_model
 
             with patience(self._view, self._agent.toolbox.words.say("thinking")):
                 self._agent.use(open_model(name, self._agent.recommender.settings.engine), owned=True)

@@ -12,6 +12,7 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from tanqu.agent.chat import as_retriever, as_tools
 from tanqu.agent.chat.agent import ChatAgent
 from tanqu.agent.chat.langchain import call_limits
 from tanqu.agent.recommender import Recommender
@@ -50,7 +51,7 @@ def _call(tool: BaseTool, **arguments: Any) -> ToolMessage:
 
 
 def test_the_seven_tools_give_text_for_the_model_and_plain_data_for_code(recommender: Recommender) -> None:
-    tools = _named(recommender.as_tools(USER))
+    tools = _named(as_tools(recommender, USER))
     assert sorted(tools) == ["explain", "feedback", "profile", "recommend", "refine", "report", "search"]
     found = _call(tools["recommend"], request="films under 110 minutes", count=3)
     assert json.loads(json.dumps(found.artifact)) == found.artifact
@@ -59,7 +60,7 @@ def test_the_seven_tools_give_text_for_the_model_and_plain_data_for_code(recomme
 
 
 def test_the_tools_share_one_conversation(recommender: Recommender) -> None:
-    tools = _named(recommender.as_tools(USER))
+    tools = _named(as_tools(recommender, USER))
     first = _call(tools["recommend"], request="something").artifact["shown"][0]["id"]
     _call(tools["feedback"], do="like", items=[first])
     assert recommender.memory.recent(USER, 1)[0].item == first
@@ -68,7 +69,7 @@ def test_the_tools_share_one_conversation(recommender: Recommender) -> None:
 
 
 def test_a_schema_names_the_items_and_interests_of_the_moment(recommender: Recommender) -> None:
-    tools = _named(recommender.as_tools(USER))
+    tools = _named(as_tools(recommender, USER))
     shown = [one["id"] for one in _call(tools["recommend"], request="something").artifact["shown"]]
     explain = convert_to_openai_tool(tools["explain"])["function"]["parameters"]["properties"]
     assert explain["items"]["items"]["enum"] == shown
@@ -94,7 +95,7 @@ def test_a_wrong_call_comes_back_as_text_that_says_what_is_wrong(
     recommender: Recommender, name: str, arguments: dict[str, Any]
 ) -> None:
     events = recommender.memory.events(USER)
-    found = _call(_named(recommender.as_tools(USER))[name], **arguments)
+    found = _call(_named(as_tools(recommender, USER))[name], **arguments)
     assert found.status == "error" and len(str(found.content)) > 10
     assert recommender.memory.events(USER) == events
 
@@ -111,7 +112,7 @@ def test_an_agent_of_ones_own_recommends_and_explains(recommender: Recommender) 
             '{"answer":"There you are."}',
         ]
     )
-    agent = create_agent(ChatTanqu(model), recommender.as_tools(USER))
+    agent = create_agent(ChatTanqu(model), as_tools(recommender, USER))
     state = agent.invoke({"messages": [HumanMessage("two quiet films, and why the first")]})
     told = [message for message in state["messages"] if isinstance(message, ToolMessage)]
     assert [message.name for message in told] == ["recommend", "explain"]
@@ -121,7 +122,7 @@ def test_an_agent_of_ones_own_recommends_and_explains(recommender: Recommender) 
 def test_an_agent_that_keeps_calling_is_ended(recommender: Recommender) -> None:
     again = '{"tool":"recommend","args":{"request":"more films","count":1}}'
     model = ScriptedModel(reply=lambda prompt: again)
-    agent = create_agent(ChatTanqu(model), recommender.as_tools(USER), middleware=call_limits())
+    agent = create_agent(ChatTanqu(model), as_tools(recommender, USER), middleware=call_limits())
     state = agent.invoke({"messages": [HumanMessage("films")]})
     carried_out = [one for one in state["messages"] if isinstance(one, ToolMessage) and one.artifact]
     assert 1 <= len(carried_out) <= 4
@@ -138,7 +139,7 @@ def test_the_models_small_talk_calls_no_tool_whatever_it_writes(recommender: Rec
 
 
 def test_the_retriever_gives_documents_with_reasons(recommender: Recommender) -> None:
-    documents = recommender.as_retriever(USER, k=3, where={"genre": {"$ne": "horror"}}).invoke("space")
+    documents = as_retriever(recommender, USER, k=3, where={"genre": {"$ne": "horror"}}).invoke("space")
     assert len(documents) == 3
     for document in documents:
         assert document.metadata["reason"] and document.metadata["genre"] != "horror"

@@ -10,8 +10,9 @@ from tanqu.agent.explanation.counterfactual import Ranking, counterfactuals, wit
 from tanqu.agent.profile.history import History, read_history
 from tanqu.agent.profile.interests import build_profile
 from tanqu.agent.profile.profile_edits import apply_edits, silenced
+from tanqu.agent.profile.query import Query
 from tanqu.agent.ranking.diversity import select, share_taken
-from tanqu.agent.ranking.ranker import Query, Ranker, load_weights
+from tanqu.agent.ranking.ranker import Ranker, load_weights
 from tanqu.agent.ranking.retrieval import everything
 from tanqu.agent.run_trace import Ledger
 from tanqu.agent.settings import Settings

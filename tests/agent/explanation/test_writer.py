@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tanqu.agent.explanation.groundedness import problems
-from tanqu.agent.explanation.templates import Thing, lead, quoted, template
+from tanqu.agent.explanation.templates import Thing, lead, template
 from tanqu.agent.explanation.writer import _ENDINGS, Basis, Explainer, checked
+from tanqu.agent.messages.quoting import quoted
 from tanqu.agent.profile.history import Entry, History, read_history
 from tanqu.agent.profile.interests import build_profile
 from tanqu.agent.run_trace import Ledger

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.profile.history import History, language_of, line_of, read_history
+from tanqu.agent.profile.history import History, read_history
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.records import Event, Item
+from tanqu.models.text import language_of
+from tanqu.prompts import item_line
 from tanqu.vectorstore.catalogue import Catalogue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -134,14 +136,14 @@ def test_words_without_a_visible_character_are_shown_as_a_question_mark(catalogu
 
 
 def test_a_line_has_the_title_and_at_most_four_tags() -> None:
-    assert line_of(ITEMS[0]) == "Green tea | tea, drinks"
-    assert line_of(ITEMS[1]) == "Teapot"
-    assert line_of(Item(id="x", title="T", tags=tuple("abcdef"))) == "T | a, b, c, d"
+    assert item_line(ITEMS[0]) == "Green tea | tea, drinks"
+    assert item_line(ITEMS[1]) == "Teapot"
+    assert item_line(Item(id="x", title="T", tags=tuple("abcdef"))) == "T | a, b, c, d"
 
 
 @given(st.text(max_size=500), st.lists(st.text(max_size=100), max_size=6))
 def test_a_line_is_one_visible_line_whatever_an_item_says(title: str, tags: list[str]) -> None:
-    line = line_of(Item(id="x", title=f"x{title}", tags=tuple(tags)))
+    line = item_line(Item(id="x", title=f"x{title}", tags=tuple(tags)))
     assert len(line) <= 203 and is_one_visible_line(line)
 
 

@@ -18,7 +18,8 @@ from tanqu.agent.store.name_cache import Known, NameRows
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.language_model import Prompt, ScriptedModel
 from tanqu.models.records import Event, Item, Language, Profile
-from tanqu.prompts import Prompts, clean
+from tanqu.models.text import clean
+from tanqu.prompts import Prompts
 from tanqu.vectorstore.catalogue import Catalogue
 from tanqu.vectorstore.database import memory_database
 

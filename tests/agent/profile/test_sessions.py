@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tanqu.agent.profile.event_weights import SESSION_GAP
 from tanqu.agent.profile.history import Entry, repeated
-from tanqu.agent.settings import SESSION_GAP
 from tanqu.models.records import Event, Scenario
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

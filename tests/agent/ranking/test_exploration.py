@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tanqu.agent.chat.agent import talk
+from tanqu.agent.chat.terminal import talk
 from tanqu.agent.cli.console import show_picks
 from tanqu.agent.explanation.groundedness import problems
-from tanqu.agent.explanation.why import why
 from tanqu.agent.explanation.writer import Explainer
 from tanqu.agent.profile.profiles import Profiles
 from tanqu.agent.ranking.exploration import share_of
@@ -360,7 +359,7 @@ def test_why_tells_a_new_pick_from_the_others(home: Recommender, language: Langu
     user = user_with(home, *LIKES_AI)
     with opened(home.settings.home, language=language) as recommender:
         run = recommender.recommend(user, n=4, explore=0.25)
-        [pick], told = new_picks(run), why(recommender, user, new_picks(run)[0].item.id)
+        [pick], told = new_picks(run), recommender.why(user, new_picks(run)[0].item.id)
     assert told.item.status == "new" and told.item.place == 4 and expected in told.text
     assert math.fsum(part.value for part in told.item.parts) == pick.score
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tanqu.agent.profile.history import read_history
 from tanqu.agent.profile.interests import build_profile
-from tanqu.agent.ranking.ranker import SIGNALS, Query, Ranker, RankingWeights, interest_score, load_weights
+from tanqu.agent.profile.query import Query
+from tanqu.agent.ranking.ranker import SIGNALS, Ranker, RankingWeights, interest_score, load_weights
 from tanqu.agent.ranking.retrieval import everything
 from tanqu.agent.run_trace import Ledger
 from tanqu.agent.settings import Settings

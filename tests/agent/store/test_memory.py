@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
-from tanqu.agent.settings import event_weight
+from tanqu.agent.profile.event_weights import event_weight
 from tanqu.agent.store.memory import Edit, Forgotten, Memory, RecordResult
 from tanqu.agent.store.tables import EVENTS
 from tanqu.models.errors import CatalogueError, InputError, NotFoundError

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tanqu.models.engine.chat_format import ChatFormat
-from tanqu.models.engine.engine_settings import EngineSettings
 from tanqu.models.engine.llama import Weights
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import ModelError, WeightsError
 from tanqu.models.language_model import Message, Prompt, Segment
 from tanqu.models.weights.registry import DEFAULT, TEST, find

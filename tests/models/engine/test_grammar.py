@@ -20,10 +20,10 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from tanqu.models.engine.decoding import Writer
-from tanqu.models.engine.engine_settings import EngineSettings
 from tanqu.models.engine.grammar import Grammars
 from tanqu.models.engine.llama import Batch, Context, Logits, Weights
 from tanqu.models.engine.queue import Job
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import GrammarError
 from tanqu.models.language_model import Constraint, Generated, Limits
 from tanqu.models.weights.registry import TEST, find

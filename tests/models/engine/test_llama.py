@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.models.engine.engine_settings import EngineSettings
 from tanqu.models.engine.llama import (
     Batch,
     Context,
@@ -19,6 +18,7 @@ from tanqu.models.engine.llama import (
     common_length,
     log_sum_exp,
 )
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import CancelledError, ModelError, WeightsError
 
 SETTINGS = EngineSettings(context=256, batch=128, rows=8)

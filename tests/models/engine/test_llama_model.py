@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from tanqu.models.engine.engine_settings import EngineSettings
 from tanqu.models.engine.llama_model import LlamaModel
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import (
     CancelledError,
     GrammarError,

@@ -7,10 +7,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.models.engine.engine_settings import EngineSettings
 from tanqu.models.engine.llama import Batch, Context, Logits
 from tanqu.models.engine.queue import Job
 from tanqu.models.engine.scoring import Trie
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.language_model import Scored
 
 VOCABULARY = 5

@@ -22,12 +22,13 @@ from prompt_toolkit.output import DummyOutput
 from rich.cells import cell_len
 from rich.console import Console
 
-from tanqu.agent.chat.agent import ChatAgent, talk
+from tanqu.agent.chat.agent import ChatAgent
 from tanqu.agent.chat.calls import Shown
+from tanqu.agent.chat.terminal import talk
 from tanqu.agent.chat.terminal.keyboard import Suggestions, session
 from tanqu.agent.chat.terminal.loop import Terminal
 from tanqu.agent.chat.terminal.view import PlainView, RichView
-from tanqu.agent.messages.chat_words import Words
+from tanqu.agent.messages.chat_words import ChatWords
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.memory import Memory
@@ -265,7 +266,7 @@ def _drawn(width: int, *, colours: bool = False) -> str:
     out = StringIO()
     console = Console(file=out, width=width, force_terminal=colours, no_color=not colours, highlight=False)
     item = load_sample("video", "zh").items[0]
-    RichView(console).items([Shown(item=item, reason="因为你喜欢科幻。" * 6, score=1.5)], Words("zh"))
+    RichView(console).items([Shown(item=item, reason="因为你喜欢科幻。" * 6, score=1.5)], ChatWords("zh"))
     return out.getvalue()
 
 
@@ -280,7 +281,7 @@ def test_markup_in_a_title_is_text() -> None:
     out = StringIO()
     view = RichView(Console(file=out, width=80))
     item = load_sample("video", "en").items[0].model_copy(update={"title": "[red]x[/red] [link=file:///]y"})
-    view.items([Shown(item=item)], Words("en"))
+    view.items([Shown(item=item)], ChatWords("en"))
     view.line("[bold]z")
     assert "[red]x[/red] [link=file:///]y" in out.getvalue() and "[bold]z" in out.getvalue()
 
@@ -428,7 +429,7 @@ from tanqu.agent.chat.agent import talk
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
-from tanqu.models.engine.engine_settings import EngineSettings
+from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.engine.llama_model import LlamaModel
 
 settings = Settings(home=Path(sys.argv[1]), scenario="video", model_scores=0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tanqu.models.engine.engine_settings import EngineSettings, physical_cores
+from tanqu.models.engine_settings import EngineSettings, physical_cores
 
 ADAPTER = TypeAdapter(EngineSettings)
 
