@@ -38,7 +38,7 @@ class Ledger:
             self.notes.append(text)
 
     def tell(self, key: str, **values: object) -> None:
-        """Write down a note of `notes.toml`, in the language of the ledger."""
+        """Write down a note of the message catalogue, in the language of the trace."""
         self.note(worded(self.language, key, **values))
 
     @contextlib.contextmanager

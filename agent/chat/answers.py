@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ...models.records import Item, Profile, Ranked, Recommendation, Run
 from ...models.text import clean
 from ...vectorstore import compile_where
-from ..messages import ChatWords, told
+from ..messages import Messages, told
 from .conditions import Rule, describe
 
 _SIGNALS_SHOWN = 4
@@ -18,7 +18,7 @@ _TEXT = 600
 class Answers:
     """Sentences in one language."""
 
-    def __init__(self, words: ChatWords) -> None:
+    def __init__(self, words: Messages) -> None:
         """Speak with `words`."""
         self._words = words
 

@@ -15,7 +15,7 @@ from ...models.errors import InputError
 from ...models.records import Interest, Item, Language, Profile, Recommendation, Run
 from ...models.text import clean
 from ...vectorstore import compile_where
-from ..messages import ChatWords
+from ..messages import messages_for
 from ..recommender import Recommender
 from ..report import page_name, write_report
 from . import calls
@@ -53,7 +53,7 @@ class Toolbox:
         """`state` is where an earlier conversation ended."""
         self.recommender = recommender
         self.user = user
-        self.words = ChatWords(language)
+        self.words = messages_for(language, "chat")
         self.state = state or ChatState()
         self.run: Run | None = None
         self.last: Outcome | None = None

@@ -13,7 +13,7 @@ from ...models.records import Bridge, Event, HistoryEvent, Id, Item, Language, R
 from ...models.text import clean
 from ...vectorstore import Catalogue, compile_where
 from ..messages import counterfactuals as what_if
-from ..messages import number, quoted, shown, words_of
+from ..messages import messages_for, number, quoted, shown
 from .exclusions import LEAST, is_pushed, pushed_down
 from .groundedness import bare
 
@@ -317,7 +317,7 @@ def _name(item: Item, language: Language) -> str:
 
 
 def _parts(parts: Sequence[Part], language: Language) -> str:
-    words = words_of(language)
+    words = messages_for(language, "report")
     told = [one for one in parts if abs(one.value) > LEAST][:_PARTS_SHOWN]
     text = _WORDS[language]["list"].join(
         f"{words.part(one.signal, one.value)} {'+' if one.value > 0 else ''}{number(one.value)}"
@@ -327,7 +327,7 @@ def _parts(parts: Sequence[Part], language: Language) -> str:
 
 
 def _events(events: Sequence[HistoryEvent], language: Language) -> str:
-    words = words_of(language)
+    words = messages_for(language, "report")
     space = " " if language == "en" else ""
     told = [
         f"{words.name('actions', one.action)}{space}{words.quoted(shown(one.text))}{_stars(one, language)}"
@@ -340,7 +340,7 @@ def _stars(event: HistoryEvent, language: Language) -> str:
     """How many stars were given, in brackets: they say whether a rating speaks for or against a thing."""
     if event.action != "rating" or event.value is None:
         return ""
-    stars = words_of(language).value(event)
+    stars = messages_for(language, "report").value(event)
     return f" ({stars})" if language == "en" else f"，{stars}"
 
 

@@ -1,34 +1,22 @@
-"""Room."""
+"""Every sentence of ours in both languages, and how texts, numbers and titles are shown.
 
-from .chat_words import ChatWords
+In: a language, the key of a sentence, its values; records where a sentence is about one. Out: text.
+A new sentence is a key in `en.toml` and in `zh.toml`. May import: models.
+"""
+
+from .catalogue import Messages, messages_for
 from .counterfactuals import told, what_if
+from .formatting import UNITS, Clipped, clip, clipped, number, percent, shown, thousandths, unbroken
 from .notes import worded
 from .quoting import quoted
-from .words import (
-    UNITS,
-    Clipped,
-    Words,
-    clip,
-    clipped,
-    json_text,
-    markdown,
-    number,
-    percent,
-    shown,
-    thousandths,
-    unbroken,
-    words_of,
-)
 
 __all__ = [
-    "ChatWords",
-    "Clipped",
     "UNITS",
-    "Words",
+    "Clipped",
+    "Messages",
     "clip",
     "clipped",
-    "json_text",
-    "markdown",
+    "messages_for",
     "number",
     "percent",
     "quoted",
@@ -38,5 +26,4 @@ __all__ = [
     "unbroken",
     "what_if",
     "worded",
-    "words_of",
 ]

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...models.records import Counterfactual, Recommendation, Run
-from .words import Words, clip, shown, words_of
+from .catalogue import Messages, messages_for
+from .formatting import clip, shown
 
 _THING, _NAME = 80, 48  # columns of a title and of an interest within a sentence
 
@@ -19,7 +20,7 @@ class Said:
 
 def what_if(run: Run, pick: Recommendation) -> Said:
     """What there is to say about a pick of a run; nothing where it was not asked for."""
-    words = words_of(run.profile.language)
+    words = messages_for(run.profile.language, "report")
     marks = [_mark(one, pick, words) for one in pick.counterfactual]
     lines = [(one.event, _sentence(one, run, words)) for one in pick.counterfactual]
     if len(set(marks)) == 1:
@@ -37,7 +38,7 @@ def told(run: Run, pick: Recommendation) -> Iterable[str]:
         yield found.mark
 
 
-def _sentence(one: Counterfactual, run: Run, words: Words) -> str:
+def _sentence(one: Counterfactual, run: Run, words: Messages) -> str:
     change = one.rank_after - one.rank_before
     course = "fall" if change > 0 else "rise" if change < 0 else "same"
     places = {"before": one.rank_before, "after": one.rank_after, "all": len(run.candidates)}
@@ -49,14 +50,14 @@ def _sentence(one: Counterfactual, run: Run, words: Words) -> str:
     )
 
 
-def _thing(event_id: str, run: Run, words: Words) -> str:
+def _thing(event_id: str, run: Run, words: Messages) -> str:
     """What an event is about, quoted; its id where the run does not hold it."""
     event = next((event for event in run.history if event.id == event_id), None)
     title = words.quoted(clip(shown(event.text if event else event_id) or "–", _THING))
     return words.say("without_search", thing=title) if event and event.action == "search" else title
 
 
-def _mark(one: Counterfactual, pick: Recommendation, words: Words) -> str:
+def _mark(one: Counterfactual, pick: Recommendation, words: Messages) -> str:
     if pick.rank_without_model is None:
         return words["again"]
     return words["again_by_model"] if one.by_model else words["again_by_signals"]

@@ -1,14 +1,11 @@
 """What a run notes about itself, worded in the reader's language."""
 
-import tomllib
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from ...models.records import Language
+from .catalogue import messages_for
 
-_WORDS = Path(__file__).with_name("notes.toml")
 _NAMED = ("stage", "kind")
 
 
@@ -17,7 +14,7 @@ def worded(language: Language, key: str, **values: object) -> str:
 
     Stages, kinds of words and errors are named in the language. Raises KeyError if there is no such note.
     """
-    table = _tables()[language]
+    table = dict(messages_for(language, "notes").sentences)
     return str(table[key]).format(**{place: _filled(place, value, table) for place, value in values.items()})
 
 
@@ -38,11 +35,3 @@ def _listed(value: object, comma: str) -> object:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return comma.join(map(str, value))
     return value
-
-
-@cache
-def _tables() -> dict[str, dict[str, Any]]:  # Any: sentences, and a table of names
-    return tomllib.loads(_WORDS.read_text(encoding="utf-8"))
-
-
-__all__ = ["worded"]

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 from ...models.records import Run
 from ..explanation import passed_over, pushed_down
-from ..messages import Words, clip, clipped, shown
+from ..messages import Messages, clip, clipped, shown
 from .page import LeftOut
 
 _NAME = 48
 
 
-def rules(run: Run, words: Words) -> Iterable[str]:
+def rules(run: Run, words: Messages) -> Iterable[str]:
     """What kept anything away as a matter of principle."""
     if run.history:
         yield words.count("left_history", len(run.history))
@@ -24,7 +24,7 @@ def rules(run: Run, words: Words) -> Iterable[str]:
         yield words.say("left_negative", interests=_listed(against, words))
 
 
-def left_out(run: Run, words: Words) -> tuple[LeftOut, ...]:
+def left_out(run: Run, words: Messages) -> tuple[LeftOut, ...]:
     """Candidates that rank before a pick, or would be one but for what was turned down; by rank."""
     found = {one.rank: (one, words.say("left_pushed", before=before)) for before, one in pushed_down(run)}
     for one, reason in passed_over(run):
@@ -34,7 +34,7 @@ def left_out(run: Run, words: Words) -> tuple[LeftOut, ...]:
     return tuple(LeftOut(one.rank, clipped(one.candidate.item.title), why) for one, why in rows)
 
 
-def _listed(names: list[str], words: Words) -> str:
+def _listed(names: list[str], words: Messages) -> str:
     return words["comma"].join(clip(shown(one), _NAME) for one in names)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from ...models.records import Call, Enrichment, HistoryEvent, Item, Ranked, Recommendation, Run
-from ..messages import Clipped, Words, clip, clipped, number, shown, unbroken, what_if, words_of
+from ..messages import Clipped, Messages, clip, clipped, messages_for, number, shown, unbroken, what_if
 from .charts import bar_widths, course, split_score, waterfall
 from .exclusions import left_out, rules
 from .page import Cited, Command, Course, EventView, InterestView, Page, PickView, StageView
@@ -42,7 +42,7 @@ _TAGS = 12
 
 def view(run: Run) -> Page:
     """Everything that a report of `run` shows; raises InputError if a score is not finite."""
-    words = words_of(run.profile.language)
+    words = messages_for(run.profile.language, "report")
     events = _events(run, words)
     interests = _interests(run, events, words)
     numbers = {one.keyword: at for at, one in enumerate(run.profile.interests, 1)}
@@ -76,7 +76,7 @@ def view(run: Run) -> Page:
     )
 
 
-def commands(run: Run, words: Words) -> tuple[Command, ...]:
+def commands(run: Run, words: Messages) -> tuple[Command, ...]:
     """How the user can correct the profile, with their name, home and a pick filled in where plain."""
     name = run.user if _PLAIN_ID.fullmatch(run.user) else "USER"
     user = shlex.quote(name)
@@ -101,7 +101,7 @@ def commands(run: Run, words: Words) -> tuple[Command, ...]:
     )
 
 
-def _events(run: Run, words: Words) -> dict[str, EventView]:
+def _events(run: Run, words: Messages) -> dict[str, EventView]:
     """The events by id, in the order of their numbers."""
     history = {event.id: event for event in run.history}
     cited_by: dict[str, list[int]] = {}
@@ -116,7 +116,7 @@ def _events(run: Run, words: Words) -> dict[str, EventView]:
     }
 
 
-def _event(at: int, event: HistoryEvent, cited_by: tuple[int, ...], words: Words) -> EventView:
+def _event(at: int, event: HistoryEvent, cited_by: tuple[int, ...], words: Messages) -> EventView:
     return EventView(
         number=at,
         action=words.name("actions", event.action),
@@ -134,7 +134,7 @@ def _cited(ids: Iterable[str], events: Mapping[str, EventView]) -> Cited:
     return Cited(found, tuple(clip(shown(one), _FIELD) for one in unique if one not in events))
 
 
-def _interests(run: Run, events: Mapping[str, EventView], words: Words) -> tuple[InterestView, ...]:
+def _interests(run: Run, events: Mapping[str, EventView], words: Messages) -> tuple[InterestView, ...]:
     interests = run.profile.interests
     widths = bar_widths([one.weight for one in interests])
     times = {event.id: event.time for event in run.history if event.time is not None}
@@ -158,7 +158,7 @@ def _interests(run: Run, events: Mapping[str, EventView], words: Words) -> tuple
     )
 
 
-def _course(own: list[datetime], all_: Collection[datetime], words: Words) -> Course | None:
+def _course(own: list[datetime], all_: Collection[datetime], words: Messages) -> Course | None:
     """When an interest was fed, within the time of the whole history; None where nothing says when."""
     if not own:
         return None
@@ -166,13 +166,13 @@ def _course(own: list[datetime], all_: Collection[datetime], words: Words) -> Co
     return Course(course(own, min(all_), max(all_)), first, last)
 
 
-def _span(run: Run, words: Words) -> tuple[str, str]:
+def _span(run: Run, words: Messages) -> tuple[str, str]:
     """The first and the last day of the history."""
     times = [event.time for event in run.history if event.time is not None]
     return _days((min(times), max(times)), times, words) if times else ("", "")
 
 
-def _days(ends: tuple[datetime, datetime], all_: Collection[datetime], words: Words) -> tuple[str, str]:
+def _days(ends: tuple[datetime, datetime], all_: Collection[datetime], words: Messages) -> tuple[str, str]:
     """Two moments as days; with the minute where the whole history is of one day."""
     first, last = (words.date(one) for one in (min(all_), max(all_)))
     say = words.moment if first == last else words.date
@@ -182,7 +182,7 @@ def _days(ends: tuple[datetime, datetime], all_: Collection[datetime], words: Wo
 def _pick(
     pick: Recommendation, run: Run, events: Mapping[str, EventView], interests: Mapping[str, int]
 ) -> PickView:
-    words = words_of(run.profile.language)
+    words = messages_for(run.profile.language, "report")
     item, reason = pick.item, pick.explanation
     parts = split_score(pick.score, pick.signals)
     without = what_if(run, pick)
@@ -218,7 +218,7 @@ def _tags(item: Item) -> tuple[str, ...]:
     return (*tags[:_TAGS], *more)
 
 
-def _understood(enrichment: Enrichment | None, words: Words) -> str:
+def _understood(enrichment: Enrichment | None, words: Messages) -> str:
     """What a model wrote about an item; nothing where none did."""
     if enrichment is None:
         return ""
@@ -226,7 +226,7 @@ def _understood(enrichment: Enrichment | None, words: Words) -> str:
     return words["comma"].join(dict.fromkeys(parts))
 
 
-def _attributes(item: Item, words: Words) -> tuple[tuple[str, str], ...]:
+def _attributes(item: Item, words: Messages) -> tuple[tuple[str, str], ...]:
     """Names and values; a price brings its currency."""
     currency = shown(str(item.attributes.get("currency", ""))) if "price" in item.attributes else ""
     found = []
@@ -256,7 +256,7 @@ def _plain(value: object) -> str:
     return shown(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _bridge(pick: Recommendation, words: Words) -> Clipped | None:
+def _bridge(pick: Recommendation, words: Messages) -> Clipped | None:
     """From which interest a new pick leads to which topic."""
     if pick.new_for_you is None:
         return None
@@ -266,7 +266,7 @@ def _bridge(pick: Recommendation, words: Words) -> Clipped | None:
     return clipped(words.say("new_bridge", interest=interest, topic=topic))
 
 
-def _moved(pick: Recommendation, run: Run, words: Words) -> str:
+def _moved(pick: Recommendation, run: Run, words: Messages) -> str:
     """Where a pick stood among the candidates before and after the model's part, and where on the list."""
     if pick.new_for_you:
         return words["moved_new"]
@@ -300,17 +300,17 @@ def _units(ranked: Ranked) -> int:
     return sum(split_score(ranked.score, ranked.signals).values())
 
 
-def _version(name: str, value: str, words: Words) -> tuple[str, str]:
+def _version(name: str, value: str, words: Messages) -> tuple[str, str]:
     """The name of a fingerprint, and its value; a run without a model has the value "none"."""
     missing = name == "model" and value in ("", "none")
     return words.name("fingerprints", name), words["no_model"] if missing else clip(shown(value), _FIELD)
 
 
-def _weight(name: str, value: float, words: Words) -> tuple[str, str, str]:
+def _weight(name: str, value: float, words: Messages) -> tuple[str, str, str]:
     return words.name("signals", name), number(value), words.lookup("signal_hints", name)
 
 
-def _stages(run: Run, words: Words) -> Iterable[StageView]:
+def _stages(run: Run, words: Messages) -> Iterable[StageView]:
     """One line per stage, in the order in which they ran; a stage that is part of another follows it."""
     names = list(run.seconds)
     for name in dict.fromkeys(call.stage for call in run.calls if call.stage not in run.seconds):
@@ -328,7 +328,7 @@ def _stages(run: Run, words: Words) -> Iterable[StageView]:
         )
 
 
-def _work(calls: Iterable[Call], words: Words) -> Iterable[str]:
+def _work(calls: Iterable[Call], words: Messages) -> Iterable[str]:
     totals: dict[str, int] = {}
     for call in calls:
         totals[call.kind] = totals.get(call.kind, 0) + call.sequences

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from ...models.errors import InputError, NotFoundError
 from ...models.files import unwritable, write_text
 from ...models.records import Language, Run
-from ..messages import clip, json_text, markdown, number, percent, shown, thousandths, words_of
+from ..messages import clip, messages_for, number, percent, shown, thousandths
+from .escaping import json_text, markdown
 from .page import Cited
 from .view import view
 
@@ -57,13 +58,13 @@ def _numbers(cited: Cited) -> str:
 def to_html(run: Run) -> str:
     """The run as one closed page in the language of its profile; raises InputError on a broken score."""
     template = environment(html=True).get_template("report.html.j2")
-    return template.render(page=view(run), words=words_of(run.profile.language))
+    return template.render(page=view(run), words=messages_for(run.profile.language, "report"))
 
 
 def to_markdown(run: Run) -> str:
     """The run as Markdown, every text of it escaped; raises InputError on a broken score."""
     template = environment(html=False).get_template("report.md.j2")
-    return template.render(page=view(run), words=words_of(run.profile.language))
+    return template.render(page=view(run), words=messages_for(run.profile.language, "report"))
 
 
 def to_json(run: Run) -> str:
@@ -140,7 +141,7 @@ def write_index(runs: Iterable[Run], folder: Path | str, language: Language = "e
     rows = {row.file: row for row in (_write_page(run, home) for run in runs)}
     template = environment(html=True).get_template("report_index.html.j2")
     index = home / "index.html"
-    write_text(index, template.render(rows=tuple(rows.values()), words=words_of(language)))
+    write_text(index, template.render(rows=tuple(rows.values()), words=messages_for(language, "report")))
     return index
 
 

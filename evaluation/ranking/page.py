@@ -1,21 +1,19 @@
 """The results of `tanqu evaluate ranking` as one closed page, in the style of a report."""
 
 import math
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from ...agent.messages import Words, clip, number, shown, words_of
+from ...agent.messages import Messages, clip, messages_for, number, shown
 from ...agent.report import environment
 from ...models.errors import InputError
 from ...models.files import write_text
 from ...models.records import Language
 from .experiment import MAIN, OURS
 
-_WORDS = Path(__file__).with_name("ranking_words.toml")
 _FIGURES = ("ndcg@1", "ndcg@10", "hr@10", "mrr@10")
 _FULL = ("ndcg@10", "hr@10", "hr@50", "mrr@10")
 _STEPS = (0.02, 0.05, 0.1, 0.2)
@@ -69,7 +67,7 @@ def to_page(report: Report, language: Language) -> str:
     """The page of a report of `ranking.as_json`."""
     words = _words_of(language)
     template = environment(html=True, package="tanqu.evaluation.ranking").get_template("ranking_page.html.j2")
-    return template.render(page=_results(report, words, words_of(language)), words=words)
+    return template.render(page=_results(report, words, messages_for(language, "report")), words=words)
 
 
 def write_page(report: Report, path: Path, language: Language) -> None:
@@ -88,13 +86,12 @@ def check_page(path: Path) -> None:
 
 
 @cache
-def _words_of(language: Language) -> Words:
+def _words_of(language: Language) -> Messages:
     """Our words over those that every report has."""
-    own = tomllib.loads(_WORDS.read_text(encoding="utf-8"))[language]
-    return Words({**words_of(language).table, **own})
+    return messages_for(language, "report", "ranking_page")
 
 
-def _results(report: Report, words: Words, names: Words) -> Results:
+def _results(report: Report, words: Messages, names: Messages) -> Results:
     protocol = report["protocol"]
     systems = {name: own[MAIN] for name, own in report["systems"].items()}
     signals = {names.name("signals", name): own[MAIN] for name, own in report["signals"].items()}
@@ -119,11 +116,11 @@ def _results(report: Report, words: Words, names: Words) -> Results:
             f"{clip(shown(note), 600)} ({words.count('note_users', times)})"
             for note, times in report["notes"].items()
         ),
-        method=tuple(cast(list[str], words.table["method"])),
+        method=tuple(cast(list[str], words.sentences["method"])),
     )
 
 
-def _system(name: str, words: Words) -> str:
+def _system(name: str, words: Messages) -> str:
     return words["brand"] if name == OURS else clip(shown(name), _NAME)
 
 
@@ -139,7 +136,7 @@ def _scale(highs: Iterable[float]) -> tuple[float, float]:
 
 
 def _plot(
-    key: str, figures: Mapping[str, Mapping[str, float]], scale: tuple[float, float], words: Words
+    key: str, figures: Mapping[str, Mapping[str, float]], scale: tuple[float, float], words: Messages
 ) -> Plot:
     """A row per name, the best first."""
     end, step = scale
@@ -164,7 +161,7 @@ def _texts(one: Mapping[str, float]) -> tuple[str, str, str]:
 
 
 def _row(
-    name: str, own: Mapping[str, Any], columns: Iterable[str], words: Words
+    name: str, own: Mapping[str, Any], columns: Iterable[str], words: Messages
 ) -> tuple[str, tuple[str, ...], str, str]:
     """A system with its figures, the seconds per user, and the probability of being like ours."""
     cells = tuple("{} [{}, {}]".format(*_texts(own[column])) for column in columns)
@@ -172,13 +169,13 @@ def _row(
     return _system(name, words), cells, f"{own['seconds_per_user']:.3f}", p
 
 
-def _protocol(protocol: Mapping[str, Any], words: Words) -> Iterable[tuple[str, str]]:
+def _protocol(protocol: Mapping[str, Any], words: Messages) -> Iterable[tuple[str, str]]:
     for name, value in protocol.items():
         if name not in ("weights", "target"):  # the target is told in a sentence
             yield words.name("protocol_names", name), _plain(value, words)
 
 
-def _plain(value: object, words: Words) -> str:
+def _plain(value: object, words: Messages) -> str:
     if value is None:
         return words["none"]
     if isinstance(value, bool):
@@ -187,7 +184,7 @@ def _plain(value: object, words: Words) -> str:
     return clip(shown(f"{value:,}" if isinstance(value, int) else text), _VALUE)
 
 
-def _weights(weights: Mapping[str, float], words: Words, names: Words) -> Iterable[tuple[str, str]]:
+def _weights(weights: Mapping[str, float], words: Messages, names: Messages) -> Iterable[tuple[str, str]]:
     for name, value in weights.items():
         yield words["alpha"] if name == "alpha" else names.name("signals", name), number(value)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ....models.records import Item
 from ....models.text import clean
-from ...messages import ChatWords
+from ...messages import Messages
 from ..calls import Outcome, Shown
 
 _REASON = 300
@@ -30,7 +30,7 @@ class View(Protocol):
     def end(self) -> None:
         """End the line that pieces have begun, if one is open."""
 
-    def items(self, shown: Sequence[Shown], words: ChatWords) -> None:
+    def items(self, shown: Sequence[Shown], words: Messages) -> None:
         """A numbered list."""
 
     def working(self, text: str) -> "Callable[[], None]":
@@ -54,7 +54,7 @@ class PlainView:
         """Collect pieces until the line is whole."""
         self._open += text
 
-    def items(self, shown: Sequence[Shown], words: ChatWords) -> None:
+    def items(self, shown: Sequence[Shown], words: Messages) -> None:
         """One line for each item, and one for its reason."""
         self.end()
         for place, one in enumerate(shown, 1):
@@ -91,7 +91,7 @@ class RichView:
         self._console.print(Text(text), end="", soft_wrap=True)
         self._in_line = True
 
-    def items(self, shown: Sequence[Shown], words: ChatWords) -> None:
+    def items(self, shown: Sequence[Shown], words: Messages) -> None:
         """A table: number, title with what is known and the reason under it, score."""
         self.end()
         table = Table(show_header=True, expand=False, padding=(0, 1), show_edge=False)
@@ -129,7 +129,7 @@ def patience(view: View, text: str) -> Iterator[Callable[[], None]]:
         done()
 
 
-def title_line(one: Shown, words: ChatWords) -> str:
+def title_line(one: Shown, words: Messages) -> str:
     """The title with year or price, and the interest it matches or that it is known."""
     marks = [_facts(one.item)]
     if one.interest:

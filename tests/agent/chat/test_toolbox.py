@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tanqu.agent.chat import calls
 from tanqu.agent.chat.toolbox import Toolbox
-from tanqu.agent.messages.chat_words import ChatWords
+from tanqu.agent.messages import messages_for
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.memory import Memory
@@ -272,7 +272,7 @@ def test_one_of_whom_nothing_is_known_gets_a_list_too(tmp_path: Path) -> None:
 
 
 def test_only_works_stand_in_title_brackets() -> None:
-    words = ChatWords("zh")
+    words = messages_for("zh", "chat")
     assert words.title(Item(id="1", title="饮水机", kind="product")) == "“饮水机”"
     assert words.title(Item(id="2", title="猎手", kind="film")) == "《猎手》"
     assert words.title(Item(id="3", title="《猎手》", kind="film")) == "《猎手》"

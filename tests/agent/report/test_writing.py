@@ -2,10 +2,7 @@ import json
 import os
 import re
 import stat
-import string
-import tomllib
 import unicodedata
-from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
 from html.parser import HTMLParser
@@ -18,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tanqu.agent.messages.words import clip, markdown, number, percent, shown, thousandths, unbroken, words_of
+from tanqu.agent.messages import clip, messages_for, number, percent, shown, thousandths, unbroken
 from tanqu.agent.report.charts import REST, course, split_score, waterfall
+from tanqu.agent.report.escaping import markdown
 from tanqu.agent.report.writing import (
     load_run,
     page_name,
@@ -501,31 +499,8 @@ def test_an_english_page_has_no_chinese_word_of_ours(scenario: Scenario) -> None
     assert re.findall("[\u3000-\u9fff]", Page(to_html(every_word("en", scenario))).text()) == []
 
 
-def _flat(table: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from ((f"{key}.{name}", text) for name, text in _flat(value))
-        else:
-            yield key, str(value)
-
-
-def test_both_languages_have_the_same_words_with_the_same_places() -> None:
-    words = Path(__file__).parents[3] / "agent" / "messages" / "report_words.toml"
-    tables = tomllib.loads(words.read_text(encoding="utf-8"))
-    english, chinese = (dict(_flat(tables[language])) for language in LANGUAGES)
-    plural = re.compile(r"_(one|none)$")
-    assert {plural.sub("", key) for key in english} == {plural.sub("", key) for key in chinese}
-    formatter = string.Formatter()
-    for key in english.keys() & chinese.keys() - {"headline_before", "headline_after", "numerals", "months"}:
-        fields = [
-            {str(name).lower() for _, name, _, _ in formatter.parse(table[key])} - {"none"}
-            for table in (english, chinese)
-        ]
-        assert fields[0] == fields[1], key
-
-
 def test_a_dislike_is_shown_apart_from_what_draws(run: Run) -> None:
-    words = words_of(run.profile.language)
+    words = messages_for(run.profile.language, "report")
     html = to_html(run)
     negative = run.profile.negative[0]
     start = html.index(f"<h3>{words['steers_clear']}")
@@ -535,7 +510,7 @@ def test_a_dislike_is_shown_apart_from_what_draws(run: Run) -> None:
 
 
 def test_prose_says_who_wrote_it(run: Run) -> None:
-    words = words_of(run.profile.language)
+    words = messages_for(run.profile.language, "report")
     html = to_html(run)
     by_model = sum(pick.explanation.written_by == "model" for pick in run.recommendations)
     assert html.count(f">{words['reason_model']}<") == by_model
@@ -558,7 +533,7 @@ def test_a_history_that_says_not_when_has_no_course(run: Run) -> None:
 
 
 def test_what_the_owner_did_with_an_interest_is_marked(run: Run) -> None:
-    words = words_of(run.profile.language)
+    words = messages_for(run.profile.language, "report")
     first = run.profile.interests[0].model_copy(
         update={"pinned": True, "named_by": "owner", "confidence": 1.0}
     )
@@ -569,7 +544,7 @@ def test_what_the_owner_did_with_an_interest_is_marked(run: Run) -> None:
 
 
 def test_an_interest_that_no_model_named_claims_no_confidence(run: Run) -> None:
-    words = words_of(run.profile.language)
+    words = messages_for(run.profile.language, "report")
     assert words["named_by_template_long"] in to_html(run)
     row = next(line for line in to_markdown(run).splitlines() if f" {words['named_by_template']} |" in line)
     assert "0%" not in row.replace("100%", "")
@@ -579,14 +554,14 @@ def test_an_interest_that_no_model_named_claims_no_confidence(run: Run) -> None:
     ("before", "key"), [(3, "moved_up"), (2, "moved_up"), (1, "moved_none"), (None, "moved_unknown")]
 )
 def test_a_pick_says_what_the_models_part_did_to_its_place(run: Run, before: int | None, key: str) -> None:
-    words = words_of(run.profile.language)
+    words = messages_for(run.profile.language, "report")
     values = {"before": before, "now": 1, "all": len(run.candidates)}
     html = to_html(only_pick(run, rank_without_model=before))
     assert f">{unbroken(words.count(key, (before or 1) - 1, **values))}</p>" in html
 
 
 def test_a_pick_says_that_others_ahead_of_it_were_passed_over(run: Run) -> None:
-    words = words_of(run.profile.language)
+    words = messages_for(run.profile.language, "report")
     last = run.recommendations[-1]
     html = to_html(run.model_copy(update={"recommendations": (last.model_copy(update={"rank": 2}),)}))
     place = next(one.rank for one in run.candidates if one.candidate.item == last.item)
@@ -597,7 +572,7 @@ def test_a_pick_says_that_others_ahead_of_it_were_passed_over(run: Run) -> None:
 def test_a_run_that_found_nothing_is_a_report_that_says_so(
     run: Run, to_text: Any
 ) -> None:  # Any: either function
-    words = words_of(run.profile.language)
+    words = messages_for(run.profile.language, "report")
     profile = run.profile.model_copy(update={"interests": (), "summary": ""})
     nothing = Run(user=run.user, created=run.created, profile=profile, recommendations=(), candidates=())
     report = to_text(nothing)
@@ -663,7 +638,7 @@ def test_numbers_read_as_they_should() -> None:
 
 
 def test_a_chinese_headline_sets_foreign_names_apart() -> None:
-    words = words_of("zh")
+    words = messages_for("zh", "report")
     chinese = Page(to_html(sample("zh"))).texts[0][1]
     assert chinese == "探趣 · 给林晓的五个推荐"
     latin = Page(to_html(sample("zh").model_copy(update={"user": "Li"}))).texts[0][1]

@@ -28,7 +28,7 @@ from tanqu.agent.chat.terminal import talk
 from tanqu.agent.chat.terminal.keyboard import Suggestions, session
 from tanqu.agent.chat.terminal.loop import Terminal
 from tanqu.agent.chat.terminal.view import PlainView, RichView
-from tanqu.agent.messages.chat_words import ChatWords
+from tanqu.agent.messages import messages_for
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.memory import Memory
@@ -266,7 +266,9 @@ def _drawn(width: int, *, colours: bool = False) -> str:
     out = StringIO()
     console = Console(file=out, width=width, force_terminal=colours, no_color=not colours, highlight=False)
     item = load_sample("video", "zh").items[0]
-    RichView(console).items([Shown(item=item, reason="因为你喜欢科幻。" * 6, score=1.5)], ChatWords("zh"))
+    RichView(console).items(
+        [Shown(item=item, reason="因为你喜欢科幻。" * 6, score=1.5)], messages_for("zh", "chat")
+    )
     return out.getvalue()
 
 
@@ -281,7 +283,7 @@ def test_markup_in_a_title_is_text() -> None:
     out = StringIO()
     view = RichView(Console(file=out, width=80))
     item = load_sample("video", "en").items[0].model_copy(update={"title": "[red]x[/red] [link=file:///]y"})
-    view.items([Shown(item=item)], ChatWords("en"))
+    view.items([Shown(item=item)], messages_for("en", "chat"))
     view.line("[bold]z")
     assert "[red]x[/red] [link=file:///]y" in out.getvalue() and "[bold]z" in out.getvalue()
 
