@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from ..models.records import Candidate, Enrichment, Explanation, Language, Ranked, Recommendation
 from ..prompts import Prompts
-from .explanation import Explainer, Others
+from .explanation import CoUsers, Explainer
 from .profile import Query
 from .ranking import Explorer, Ranker, select
 from .request import Asked
 from .run import Run
-from .run_trace import Ledger
+from .run_trace import RunTrace
 from .settings import Settings
 from .store import Memory
 
@@ -28,20 +28,20 @@ class Composer:
     prompts: Prompts
     settings: Settings
     weights_name: str
-    others: Others | None = None
+    others: CoUsers | None = None
 
-    def compose(self, found: Sequence[Candidate], query: Query, asked: Asked, ledger: Ledger) -> Run:
+    def compose(self, found: Sequence[Candidate], query: Query, asked: Asked, trace: RunTrace) -> Run:
         """The best of the candidates, each with its reason, and all that they rest on."""
         catalogue, history, profile = self.ranker.catalogue, query.history, query.profile
-        ranked = self.ranker.rank(found, query, ledger, self.prompts, self.settings.model_scores)
+        ranked = self.ranker.rank(found, query, trace, self.prompts, self.settings.model_scores)
         explorer = Explorer(self.ranker, self.memory, self.prompts, self.settings)
-        new = explorer.explore(asked.new, query, asked.used, asked.where, ledger)
+        new = explorer.explore(asked.new, query, asked.used, asked.where, trace)
         taken = (*asked.used, *(one.candidate.item for one in new))
         picks = [*select(ranked, profile, taken, asked.n - len(new)), *new]
         if len(picks) < asked.n:
-            ledger.tell("too_few", n=asked.n, found=len(picks))
+            trace.note("too_few", n=asked.n, found=len(picks))
         explainer = Explainer(catalogue, self.prompts, self.others)
-        reasons = explainer.explain(picks, profile, history, self.settings.scenario, ledger)
+        reasons = explainer.explain(picks, profile, history, self.settings.scenario, trace)
         understood = catalogue.enrichments([pick.candidate.item.id for pick in picks])
         return Run(
             user=profile.user,
@@ -58,14 +58,14 @@ class Composer:
             history=history.shown(),
             where=dict(asked.where or {}),
             weights=dict(self.ranker.weights.weights),
-            calls=tuple(ledger.calls),
-            seconds=ledger.seconds,
-            fingerprints=self._fingerprints(ledger, profile.language),
-            notes=tuple(ledger.notes),
+            calls=tuple(trace.calls),
+            seconds=trace.seconds,
+            fingerprints=self._fingerprints(trace, profile.language),
+            notes=tuple(trace.notes),
         )
 
-    def _fingerprints(self, ledger: Ledger, language: Language) -> dict[str, str]:
-        catalogue, model = self.ranker.catalogue, ledger.model
+    def _fingerprints(self, trace: RunTrace, language: Language) -> dict[str, str]:
+        catalogue, model = self.ranker.catalogue, trace.model
         return {
             "model": f"{model.name} ({model.fingerprint})" if model else "none",
             "prompts": self.prompts.fingerprint(language),

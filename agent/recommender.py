@@ -16,13 +16,13 @@ from ..models.records import Candidate, Event, Item, Profile
 from ..prompts import Prompts
 from ..vectorstore import Catalogue, Engagement, Progress, UpsertResult, compile_where, open_database
 from .erasure import Owner
-from .explanation import Others, Ranking, Why, WhySource, find_item, why, with_counterfactuals
+from .explanation import CoUsers, Ranking, Why, WhySource, find_item, why, with_counterfactuals
 from .ingest import Enriched, Enricher
 from .pipeline import Composer
 from .profile import Change, Profiles, compare, newest, read_history
 from .ranking import (
     Channels,
-    Counts,
+    EngagementCache,
     Ranker,
     everything,
     forget_engagement,
@@ -31,9 +31,9 @@ from .ranking import (
     share_of,
     weights_in_force,
 )
-from .request import Asked, Where, as_events, asker_of, check_count, nobody
+from .request import Asked, Where, as_events, check_count, unknown_user_message, user_request
 from .run import Run
-from .run_trace import Ledger
+from .run_trace import RunTrace
 from .settings import Settings, load_settings
 from .store import EditKind, Forgotten, Memory, Priors, RecordResult
 
@@ -64,7 +64,7 @@ class Recommender:
         self.prompts = Prompts(settings.prompts)
         self.weights, self.weights_file = weights_in_force(settings)
         self.priors = priors
-        self._counts = Counts(memory, catalogue, settings.home)
+        self._counts = EngagementCache(memory, catalogue, settings.home)
         self._profiles = Profiles(memory, catalogue, settings, self.prompts)
         self._database = database
         self._owner = Owner(memory, model, settings.home)
@@ -116,7 +116,7 @@ class Recommender:
             InputError: there is no model.
         """
         enricher = Enricher(self.catalogue, self.memory.engine, self.settings, self.prompts)
-        return enricher.run(Ledger(self.model), progress)
+        return enricher.run(RunTrace(self.model), progress)
 
     def record(self, events: Iterable[Event | Where]) -> RecordResult:
         """Remember events; those without an id get one, those without a time happened now."""
@@ -129,11 +129,11 @@ class Recommender:
             InputError: `user` cannot be anybody's id.
             NotFoundError: no event of this user is known.
         """
-        user = asker_of(user).user
+        user = user_request(user).user
         if not self.memory.has_user(user):
-            raise NotFoundError(nobody(user))
+            raise NotFoundError(unknown_user_message(user))
         known = self._profiles.known(user)
-        found = self._profiles.profile(user, self._profiles.history(known), "", Ledger(self.model), known)
+        found = self._profiles.profile(user, self._profiles.history(known), "", RunTrace(self.model), known)
         self._profiles.keep(found)
         return found
 
@@ -168,29 +168,29 @@ class Recommender:
         check_count(n)
         compile_where(where)  # a wrong filter is told before the model has worked
         new = share_of(n, self.settings.explore if explore is None else explore)
-        asker = asker_of(user, request)
+        asker = user_request(user, request)
         user, request = asker.user, asker.request
         if not len(self.catalogue):
             msg = f"the catalogue in {self.settings.home} is empty: add items with `tanqu index FILE`"
             raise InputError(msg)
         if not request and not self.memory.has_user(user):
-            raise NotFoundError(nobody(user))
-        ledger = Ledger(self.model)
+            raise NotFoundError(unknown_user_message(user))
+        trace = RunTrace(self.model)
         known = self._profiles.known(user)
         history = self._profiles.history(known)
-        query = self._profiles.query(user, history, request, ledger, known)
+        query = self._profiles.query(user, history, request, trace, known)
         self._profiles.keep(query.profile)
-        engagement = self._counts.engagement(ledger)
-        with ledger.stage("candidates"):
+        engagement = self._counts.engagement(trace)
+        with trace.stage("candidates"):
             channels = Channels(self.catalogue, engagement, query.history, query.profile, where)
             found = channels.find(request, max(self.settings.n_candidates, n), at_least=2 * n)
             if self.settings.scenario == "news":
                 found = self._news(found, None if request or where else newest(known.events))
         if not len(history) and not request:
-            ledger.tell("popular" if engagement.known else "no_order")
+            trace.note("popular" if engagement.known else "no_order")
         ranker = Ranker(self.catalogue, engagement, self.weights, self.priors)
         asked = Asked(n, where, tuple(query.history.items), new)
-        run = self._composer(ranker, Others(self.memory, user)).compose(found, query, asked, ledger)
+        run = self._composer(ranker, CoUsers(self.memory, user)).compose(found, query, asked, trace)
         if what_if:
             model_scores = self.settings.model_scores
             apart = tuple(one.item for one in run.recommendations if one.new_for_you)
@@ -198,7 +198,7 @@ class Recommender:
             made = Ranking(
                 ranker, found, query, run.candidates, history, known.edits, model_scores, used, listed
             )
-            run = with_counterfactuals(run, made, ledger, self.prompts, progress, by_model=what_if == "all")
+            run = with_counterfactuals(run, made, trace, self.prompts, progress, by_model=what_if == "all")
         self.memory.save_run(run)
         return run
 
@@ -222,14 +222,14 @@ class Recommender:
         check_count(n)
         events = sorted(as_events(history), key=lambda event: event.time or _NOW)
         items = [Item.model_validate(item) for item in candidates]
-        asker = asker_of(events[0].user if events else "guest", request)
-        ledger = Ledger(self.model)
+        asker = user_request(events[0].user if events else "guest", request)
+        trace = RunTrace(self.model)
         with Catalogue.in_memory(items, self.catalogue.embedder) as catalogue:
             read = read_history(events, catalogue, self.settings)
-            query = self._profiles.query(asker.user, read, asker.request, ledger)
+            query = self._profiles.query(asker.user, read, asker.request, trace)
             found = everything(catalogue, catalogue.ids())
             ranker = Ranker(catalogue, Engagement.empty(), self.weights, self.priors)
-            return self._composer(ranker).compose(found, query, Asked(n), ledger)
+            return self._composer(ranker).compose(found, query, Asked(n), trace)
 
     def why(self, user: str, item: str, not_: str | None = None) -> Why:
         """Why `item` (an id or a whole title) is or is not recommended, and why it and not the item `not_`.
@@ -249,7 +249,7 @@ class Recommender:
         """What each of a user's events was about, by event id."""
         return {
             one.id: one.text
-            for one in self._profiles.history(self._profiles.known(asker_of(user).user)).shown()
+            for one in self._profiles.history(self._profiles.known(user_request(user).user)).shown()
         }
 
     # --- what the owner of a profile may do ------------------------------------------------------
@@ -275,18 +275,18 @@ class Recommender:
 
     def undo(self, user: str) -> Profile:
         """Take back the last change; raises NotFoundError if there is none."""
-        self._owner.undo(asker_of(user).user)
+        self._owner.undo(user_request(user).user)
         return self.profile(user)
 
     def diff(self, user: str, before: datetime, after: datetime | None = None) -> tuple[Change, ...]:
         """What changed in the profile between two moments (default: until now)."""
-        user = asker_of(user).user
+        user = user_request(user).user
         now = self.memory.profile(user) if after is None else self.memory.profile_at(user, after)
         return compare(self.memory.profile_at(user, before), now)
 
     def export_user(self, user: str) -> dict[str, object]:
         """Everything of a user that cannot be computed again, as plain JSON values."""
-        return self.memory.export_user(asker_of(user).user)
+        return self.memory.export_user(user_request(user).user)
 
     def import_user(self, data: object, *, replace: bool = False) -> str:
         """Take in an export and return its user; raises InputError if it is none, or the user is known."""
@@ -294,7 +294,7 @@ class Recommender:
 
     def forget_user(self, user: str) -> Forgotten:
         """Remove everything of a user from every file, and every byte of it."""
-        return self._owner.forget(asker_of(user).user)
+        return self._owner.forget(user_request(user).user)
 
     def close(self) -> None:
         """Close the catalogue and the database. The model stays open: it was not opened here."""
@@ -334,6 +334,6 @@ class Recommender:
         fresh = recent(found, now)
         return one_per_story(fresh, self.catalogue.vectors([one.item.id for one in fresh]))
 
-    def _composer(self, ranker: Ranker, others: Others | None = None) -> Composer:
+    def _composer(self, ranker: Ranker, others: CoUsers | None = None) -> Composer:
         name = self.weights_file.name if self.weights_file else "tanqu"
         return Composer(ranker, self.memory, self.prompts, self.settings, name, others)

@@ -23,7 +23,7 @@ class Asked:
     new: int = 0
 
 
-class Asker(Record):
+class UserRequest(Record):
     """Who asks, and for what in words."""
 
     user: Id
@@ -36,10 +36,10 @@ def as_events(rows: Iterable[Event | Where]) -> list[Event]:
     return [row if isinstance(row, Event) else build(dict(row)) for row in rows]
 
 
-def asker_of(user: str, request: str = "") -> Asker:
+def user_request(user: str, request: str = "") -> UserRequest:
     """Who asks for what, as it can be stored; raises InputError if it cannot be."""
     try:
-        found = Asker(user=user, request=request)
+        found = UserRequest(user=user, request=request)
     except ValidationError as error:
         shown = repr(str(user)[:100])
         msg = f"the user id {shown} cannot be used: give 1 to {MAX_ID} characters that can be printed"
@@ -54,6 +54,6 @@ def check_count(n: int) -> None:
         raise InputError(msg)
 
 
-def nobody(user: str) -> str:
+def unknown_user_message(user: str) -> str:
     """What to say of a user of whom nothing is known."""
     return f"no events of user {user!r} are known: record some with `tanqu ingest FILE`, or give a request"

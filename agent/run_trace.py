@@ -20,11 +20,11 @@ from ..models.records import Call, Language
 from .messages import worded
 
 
-class Ledger:
+class RunTrace:
     """Wraps the model (or none) for one run and writes down what it does."""
 
     def __init__(self, model: LanguageModel | None) -> None:
-        """Open an empty ledger; `language` is that of its notes."""
+        """Open an empty trace; `language` is that of its notes."""
         self.model = model
         self.calls: list[Call] = []
         self.seconds: dict[str, float] = {}
@@ -32,14 +32,13 @@ class Ledger:
         self.language: Language = "en"
         self._scored: dict[tuple[Prompt, str], Scored] = {}
 
-    def note(self, text: str) -> None:
-        """Write down a fallback or a loss, once."""
+    def note(self, key: str, **values: object) -> None:
+        """Write down a fallback or a loss once: a sentence of the message catalogue, in the language of the trace."""
+        self._add_note(worded(self.language, key, **values))
+
+    def _add_note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-
-    def tell(self, key: str, **values: object) -> None:
-        """Write down a note of the message catalogue, in the language of the trace."""
-        self.note(worded(self.language, key, **values))
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -80,14 +79,14 @@ class Ledger:
         return [known[prompt, text] for text in texts]
 
     @contextlib.contextmanager
-    def within(self, stage: str) -> Iterator["Ledger"]:
-        """A ledger for what a stage does by other stages; their calls and notes are entered as its own."""
-        inner = Ledger(self.model)
+    def within(self, stage: str) -> Iterator["RunTrace"]:
+        """A trace for what a stage does by other stages; their calls and notes are entered as its own."""
+        inner = RunTrace(self.model)
         inner._scored, inner.language = self._scored, self.language
         yield inner
         self.calls += [call.model_copy(update={"stage": stage}) for call in inner.calls]
         for note in inner.notes:
-            self.note(note)
+            self._add_note(note)
 
     def fit(
         self, stage: str, render: Callable[[Sequence[str]], Prompt], lines: Sequence[str], room: int
@@ -99,7 +98,7 @@ class Ledger:
         """
         prompt, cut = fitted(self._needed(), render, lines, room)
         if cut:
-            self.tell("cut_prompt", stage=stage, cut=cut, all=len(lines))
+            self.note("cut_prompt", stage=stage, cut=cut, all=len(lines))
         return prompt
 
     def _needed(self) -> LanguageModel:

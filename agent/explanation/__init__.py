@@ -3,7 +3,7 @@
 from .counterfactual import Ranking, counterfactuals, with_counterfactuals, with_names
 from .exclusions import passed_over, pushed_down
 from .groundedness import problems
-from .social_proof import Others
+from .social_proof import CoUsers
 from .templates import Thing
 from .why import KeptAway, Why, WhySource, find_item, kept_away, why
 from .writer import Basis, Explainer
@@ -11,7 +11,7 @@ from .writer import Basis, Explainer
 __all__ = [
     "Basis",
     "Explainer",
-    "Others",
+    "CoUsers",
     "Ranking",
     "Thing",
     "counterfactuals",

@@ -15,7 +15,7 @@ from ...prompts import Prompts
 from ...vectorstore import Progress
 from ..profile import History, Query, apply_edits, build_profile, pinned_events, silenced, without
 from ..ranking import Ranker, select, share_taken
-from ..run_trace import Ledger
+from ..run_trace import RunTrace
 from ..store import Edit
 
 Made = TypeVar("Made", bound=Run)
@@ -55,7 +55,7 @@ class Ranking:
         history = without(self.history, events)
         old = self.query.profile
         found = build_profile(
-            old.user, history, old.language, Ledger(None), prompts, kept=pinned_events(self.edits)
+            old.user, history, old.language, RunTrace(None), prompts, kept=pinned_events(self.edits)
         )
         profile = apply_edits(with_names(found, old), self.edits)
         return replace(self.query, history=silenced(history, profile), profile=profile)
@@ -74,32 +74,32 @@ class _Without:
 def with_counterfactuals(
     run: Made,
     made: Ranking,
-    ledger: Ledger,
+    trace: RunTrace,
     prompts: Prompts,
     progress: Progress | None = None,
     *,
     by_model: bool = True,
 ) -> Made:
-    """The run with a statement for each thing that a reason cites; `ledger` is the one it was made with.
+    """The run with a statement for each thing that a reason cites; `trace` is the one it was made with.
 
     None for picks that are new for the user: they are in no ranking with the others.
     """
     cited = [
         (pick.item.id, () if pick.new_for_you else pick.explanation.evidence) for pick in run.recommendations
     ]
-    stated = counterfactuals(made, cited, ledger, prompts, progress, by_model=by_model)
+    stated = counterfactuals(made, cited, trace, prompts, progress, by_model=by_model)
     picks = tuple(
         pick.model_copy(update={"counterfactual": found})
         for pick, found in zip(run.recommendations, stated, strict=True)
     )
-    used = {"calls": tuple(ledger.calls), "seconds": ledger.seconds, "notes": tuple(ledger.notes)}
+    used = {"calls": tuple(trace.calls), "seconds": trace.seconds, "notes": tuple(trace.notes)}
     return run.model_copy(update={"recommendations": picks, **used})
 
 
 def counterfactuals(
     made: Ranking,
     cited: Sequence[tuple[str, Sequence[str]]],
-    ledger: Ledger,
+    trace: RunTrace,
     prompts: Prompts,
     progress: Progress | None = None,
     *,
@@ -109,7 +109,7 @@ def counterfactuals(
 
     One ranking per thing, however many items cite it. The model's likelihood is asked for again only where
     one of these items is among the `model_scores` first without it, for below them it changes nothing. If
-    the model took no part in `made`, `ledger` has none, or it is not to count, both ranks are those of the
+    the model took no part in `made`, `trace` has none, or it is not to count, both ranks are those of the
     other signals.
     """
     before = {one.candidate.item.id: one for one in made.ranked}
@@ -119,12 +119,12 @@ def counterfactuals(
         for key in found:
             asking.setdefault(key, []).append(item)
     after: dict[str, _Without] = {}
-    with ledger.stage("counterfactuals"):
+    with trace.stage("counterfactuals"):
         for done, (key, items) in enumerate(asking.items()):
             if progress:
                 progress(done, len(asking))
             asked = items if by_model else ()
-            after[key] = _ranked_without(made, things[items[0]][key], asked, ledger, prompts)
+            after[key] = _ranked_without(made, things[items[0]][key], asked, trace, prompts)
     if progress:
         progress(len(asking), len(asking))
     return [
@@ -137,16 +137,16 @@ def counterfactuals(
 
 
 def _ranked_without(
-    made: Ranking, events: Collection[str], items: Collection[str], ledger: Ledger, prompts: Prompts
+    made: Ranking, events: Collection[str], items: Collection[str], trace: RunTrace, prompts: Prompts
 ) -> _Without:
     """The ranking without these events; the model counts if there is one, and it is asked about items."""
     query = made.without(events, prompts)
-    ranked = made.ranker.rank(made.candidates, query, Ledger(None), prompts, 0)
+    ranked = made.ranker.rank(made.candidates, query, RunTrace(None), prompts, 0)
     took_part = any(one.rank_without_model is not None for one in made.ranked)
-    by_model = bool(items) and ledger.model is not None and took_part
+    by_model = bool(items) and trace.model is not None and took_part
     reached = any(one.candidate.item.id in items and one.rank <= made.model_scores for one in ranked)
     if by_model and reached:
-        with ledger.within("counterfactuals") as inner:
+        with trace.within("counterfactuals") as inner:
             ranked = made.ranker.rank(made.candidates, query, inner, prompts, made.model_scores)
         by_model = any(one.rank_without_model is not None for one in ranked)
     picks = select(ranked, query.profile, made.used, made.n) if made.n else ()

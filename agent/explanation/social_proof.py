@@ -35,8 +35,8 @@ class Company:
         return f"Of the {self.all} others who {did} {name}, {self.also} {did} this one too."
 
 
-class Others:
-    """Counts what all users but one took to."""
+class CoUsers:
+    """EngagementCache what all users but one took to."""
 
     def __init__(self, memory: Memory, user: str) -> None:
         """`user` is the one who is not counted."""
@@ -67,4 +67,4 @@ class Others:
         return self._known[key]
 
 
-__all__ = ["MIN_OTHERS", "Company", "Others"]
+__all__ = ["MIN_OTHERS", "Company", "CoUsers"]

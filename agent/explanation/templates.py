@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ...models.records import Action, Bridge, Event, Item, Language
 from ...models.text import clean
 from ..messages import quoted
-from ..profile import Entry
+from ..profile import HistoryEntry
 from ..store import LIKED_FROM, Took
 from .groundedness import Deed
 
@@ -34,16 +34,16 @@ class Thing:
     `entries` are in the order in which they tell most: a purchase, four or five stars, a like, a search, a view.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[HistoryEntry, ...]
 
     @classmethod
-    def of(cls, entries: Sequence[Entry]) -> "Thing":
+    def of(cls, entries: Sequence[HistoryEntry]) -> "Thing":
         """The thing that these entries are about; of equal actions, the latest first."""
         latest = sorted(enumerate(entries), key=lambda pair: (_telling(pair[1].event), -pair[0]))
         return cls(tuple(entry for _, entry in latest))
 
     @property
-    def first(self) -> Entry:
+    def first(self) -> HistoryEntry:
         """The event that a sentence tells."""
         return self.entries[0]
 

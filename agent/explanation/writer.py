@@ -18,9 +18,9 @@ from ...prompts import Prompts
 from ...vectorstore import Catalogue
 from ..messages import quoted
 from ..profile import History
-from ..run_trace import Ledger
+from ..run_trace import RunTrace
 from .groundedness import Deed, Facts, Problem, bare, problems
-from .social_proof import Company, Others
+from .social_proof import Company, CoUsers
 from .templates import Thing, bridge_template, first_step, lead, shared_tags, subject, template
 
 MAX_CITED = 2
@@ -151,7 +151,7 @@ def _plain(value: object) -> str:
 class Explainer:
     """Writes the reasons of a list of picks, all in one batch."""
 
-    def __init__(self, catalogue: Catalogue, prompts: Prompts, others: Others | None = None) -> None:
+    def __init__(self, catalogue: Catalogue, prompts: Prompts, others: CoUsers | None = None) -> None:
         """Vectors come from the catalogue, words from the templates, and from `others` what they took to."""
         self._catalogue = catalogue
         self._others = others
@@ -163,19 +163,19 @@ class Explainer:
         profile: Profile,
         history: History,
         scenario: Scenario,
-        ledger: Ledger,
+        trace: RunTrace,
         request: str = "",
     ) -> list[Explanation]:
         """One explanation per pick, in order; cited events are among the user's own."""
         if not picks:
             return []
-        with ledger.stage("explanations"):
+        with trace.stage("explanations"):
             found = self.bases(picks, profile, history, request)
             texts: list[str | None] = [None] * len(found)
-            if ledger.model is None:
-                ledger.tell("no_model_reasons")
+            if trace.model is None:
+                trace.note("no_model_reasons")
             else:
-                self._by_model(found, texts, profile, scenario, ledger)
+                self._by_model(found, texts, profile, scenario, trace)
         return [
             Explanation(
                 text=basis.whole(text or basis.template),
@@ -232,7 +232,7 @@ class Explainer:
         texts: list[str | None],
         profile: Profile,
         scenario: Scenario,
-        ledger: Ledger,
+        trace: RunTrace,
     ) -> None:
         """Fill `texts` where the model wrote a sentence that the facts cover; two attempts."""
         constraint = Constraint(regex=_ENDINGS[profile.language])
@@ -244,9 +244,9 @@ class Explainer:
             prompts = [self._prompt(bases[at], profile, scenario) for at in left]
             limits = Limits(max_tokens=_TOKENS, temperature=0.7 * attempt, seed=attempt)
             try:
-                written = ledger.generate("explanations", prompts, constraint=constraint, limits=limits)
+                written = trace.generate("explanations", prompts, constraint=constraint, limits=limits)
             except ModelError as error:
-                ledger.tell("no_reasons", error=error)
+                trace.note("no_reasons", error=error)
                 return
             for at, ending in zip(left, written, strict=True):
                 texts[at], refused[at] = checked(ending.text, bases[at])
@@ -254,9 +254,9 @@ class Explainer:
             if texts[at] is None:
                 title = quoted(bases[at].item.title, bases[at].item, profile.language)
                 if problem is None:
-                    ledger.tell("template_reason_endless", title=title)
+                    trace.note("template_reason_endless", title=title)
                 else:
-                    ledger.tell("template_reason", title=title, kind=problem.kind, what=problem.what)
+                    trace.note("template_reason", title=title, kind=problem.kind, what=problem.what)
 
     def _prompt(self, basis: Basis, profile: Profile, scenario: Scenario) -> Prompt:
         return self._prompts.render(

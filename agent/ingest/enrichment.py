@@ -19,7 +19,7 @@ from ...models.records import Enrichment, Item, Language, Record
 from ...models.text import clean, language_of
 from ...prompts import Prompts, item_line
 from ...vectorstore import METADATA, Catalogue, Progress, chunks, create_tables
-from ..run_trace import Ledger
+from ..run_trace import RunTrace
 from ..settings import Settings
 from ..store import key_of
 
@@ -76,14 +76,14 @@ class Enricher:
         self._settings, self._prompts = settings, prompts
         create_tables(database)
 
-    def run(self, ledger: Ledger, progress: Progress | None = None) -> Enriched:
+    def run(self, trace: RunTrace, progress: Progress | None = None) -> Enriched:
         """Enrich the whole catalogue; what was written before is not written again, so it can be stopped.
 
         Raises:
             InputError: there is no model.
             CatalogueError: another process is writing.
         """
-        if ledger.model is None:
+        if trace.model is None:
             msg = (
                 "items are understood by a language model: run `tanqu models fetch NAME` "
                 "(`tanqu models list` says which), or name one with --model"
@@ -93,7 +93,7 @@ class Enricher:
         done = have = new = 0
         for part in chunks(ids, BATCH):
             items = self._catalogue.get(part)
-            found = self._understood(items, ledger)
+            found = self._understood(items, trace)
             before = self._catalogue.enrichments(part)
             fresh = [
                 (one, found[one.id]) for one in items if found.get(one.id) not in (None, before.get(one.id))
@@ -104,17 +104,17 @@ class Enricher:
                 progress(done, len(ids))
         return Enriched(have, new, done - have)
 
-    def _understood(self, items: Sequence[Item], ledger: Ledger) -> dict[str, Enrichment]:
+    def _understood(self, items: Sequence[Item], trace: RunTrace) -> dict[str, Enrichment]:
         """What was or is now written about these items, by id; an answer without an end is left out."""
         languages = {one.id: self._language(one) for one in items}
         prompts = {one.id: self._prompt(one, languages[one.id]) for one in items}
         forms = {id_: _FORMS[language] for id_, language in languages.items()}
-        keys = {id_: _key(ledger, prompt, forms[id_]) for id_, prompt in prompts.items()}
+        keys = {id_: _key(trace, prompt, forms[id_]) for id_, prompt in prompts.items()}
         written = self._known(list(keys.values()))
         for language, form in _FORMS.items():
             missing = {keys[id_]: prompts[id_] for id_, own in languages.items() if own == language}
             missing = {key: prompt for key, prompt in missing.items() if key not in written}
-            written |= self._write(missing, form, ledger)
+            written |= self._write(missing, form, trace)
         return {id_: _read(forms[id_], written[key]) for id_, key in keys.items() if key in written}
 
     def _language(self, item: Item) -> Language:
@@ -125,11 +125,11 @@ class Enricher:
         shown = " | ".join(part for part in (item_line(item), clean(item.text, _TEXT)) if part)
         return self._prompts.render("enrich", language, scenario=self._settings.scenario, item=shown)
 
-    def _write(self, missing: Mapping[str, Prompt], form: type[_Form], ledger: Ledger) -> dict[str, str]:
+    def _write(self, missing: Mapping[str, Prompt], form: type[_Form], trace: RunTrace) -> dict[str, str]:
         """What the model writes for each prompt, kept at once."""
         if not missing:
             return {}
-        results = ledger.generate(
+        results = trace.generate(
             "enrichment", list(missing.values()), constraint=Constraint(schema=form), limits=_LIMITS
         )
         found = {}
@@ -151,9 +151,9 @@ class Enricher:
             return {row.key: row.text for row in rows}
 
 
-def _key(ledger: Ledger, prompt: Prompt, form: type[_Form]) -> str:
+def _key(trace: RunTrace, prompt: Prompt, form: type[_Form]) -> str:
     """A hash of the model, of all that it is shown, and of what its answer must look like."""
-    model = ledger.model.fingerprint if ledger.model else "none"
+    model = trace.model.fingerprint if trace.model else "none"
     return key_of(f"{model}|{form.model_json_schema()}", prompt.text)
 
 

@@ -2,7 +2,7 @@
 
 from .clustering import Group, linked
 from .event_weights import event_weights, newest
-from .history import Entry, History, read_history
+from .history import History, HistoryEntry, read_history
 from .interests import build_profile, interest_vectors, name_groups
 from .profile_edits import (
     Change,
@@ -20,7 +20,7 @@ from .query import Query
 
 __all__ = [
     "Change",
-    "Entry",
+    "HistoryEntry",
     "Group",
     "History",
     "Profiles",

@@ -23,7 +23,7 @@ _TICK = timedelta(microseconds=1)  # whole ones, so that no order of adding diff
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """An event with what it was about.
 
     `weight` is signed, decayed, and what other events about the same thing leave of it; `key` is equal
@@ -59,7 +59,7 @@ class History:
     `words` are sparse unit rows whose products are the cosines of what titles and tags say.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[HistoryEntry, ...]
     vectors: Vectors
     words: sparse.csr_array
     scenario: Scenario = "shop"
@@ -111,14 +111,14 @@ def read_history(events: Sequence[Event], catalogue: Catalogue, settings: Settin
     for event, weight in zip(events, weights, strict=True):
         item = items.get(event.item) if event.item is not None else None
         content = item.content if item else (event.query or "").strip()
-        entries.append(Entry(event, item, weight, content))
+        entries.append(HistoryEntry(event, item, weight, content))
     entries = _settled(entries, settings.scenario)
     lines = [entry.line if entry.content else "" for entry in entries]
     words = catalogue.word_vectors(lines)
     return History(tuple(entries), _vectors(entries, catalogue), words, settings.scenario)
 
 
-def repeated(entries: Sequence[Entry], scenario: Scenario) -> float:
+def repeated(entries: Sequence[HistoryEntry], scenario: Scenario) -> float:
     """What events of one sign say about one thing, above 0.
 
     Of repetitions within a session each counts half of the one before. Returns after `SESSION_GAP` count
@@ -135,7 +135,7 @@ def _saturated(falling: Sequence[float]) -> float:
     return -math.fsum(weight / 2**at for at, weight in enumerate(falling[:_COUNTED]))
 
 
-def _by_session(entries: Sequence[Entry], gap: int) -> float:
+def _by_session(entries: Sequence[HistoryEntry], gap: int) -> float:
     """What sessions say, added up; events without a time are one session.
 
     A session has no beginning and no end that one more event could move: every event lasts for one gap, and
@@ -159,20 +159,20 @@ def _by_session(entries: Sequence[Entry], gap: int) -> float:
     return math.fsum(said)
 
 
-def _settled(entries: Sequence[Entry], scenario: Scenario) -> list[Entry]:
+def _settled(entries: Sequence[HistoryEntry], scenario: Scenario) -> list[HistoryEntry]:
     """Entries whose weights have the sign of what all events about their thing say together.
 
     A film that was watched and then disliked is disliked: what speaks for it counts nothing, and what
     speaks against it counts as much as is left.
     """
-    things: dict[str, list[Entry]] = {}
+    things: dict[str, list[HistoryEntry]] = {}
     for entry in entries:
         things.setdefault(entry.key, []).append(entry)
     shares = {key: _shares(some, scenario) for key, some in things.items()}
     return [replace(entry, weight=entry.weight * shares[entry.key][entry.weight < 0]) for entry in entries]
 
 
-def _shares(entries: Sequence[Entry], scenario: Scenario) -> tuple[float, float]:
+def _shares(entries: Sequence[HistoryEntry], scenario: Scenario) -> tuple[float, float]:
     """How much of the positive and of the negative weights is left when both are set against each other."""
     for_ = repeated([one for one in entries if one.weight > 0], scenario)
     against = repeated([one for one in entries if one.weight < 0], scenario)
@@ -181,7 +181,7 @@ def _shares(entries: Sequence[Entry], scenario: Scenario) -> tuple[float, float]
     return 0.0, (against - for_) / against
 
 
-def _vectors(entries: Sequence[Entry], catalogue: Catalogue) -> Vectors:
+def _vectors(entries: Sequence[HistoryEntry], catalogue: Catalogue) -> Vectors:
     """Vectors of items come from the index, those of words from the embedder, each thing once."""
     texts = {entry.key: entry.content for entry in entries if entry.content}
     known = {key for key in texts if key.startswith("item:")}

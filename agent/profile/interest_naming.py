@@ -20,11 +20,11 @@ from ...models.text import clean
 from ...prompts import Prompts
 from ...vectorstore import tokens
 from ..messages import quoted
-from ..run_trace import Ledger
+from ..run_trace import RunTrace
 from ..store import NameStore, key_of
 from .clustering import Group
 from .history import History
-from .prompt_injection import harmless
+from .prompt_injection import strip_instructions
 
 _NAMED_LINES = 6
 _TITLE = 30  # characters of a title within a name
@@ -64,7 +64,7 @@ def name_groups(
     history: History,
     groups: Sequence[Group],
     language: Language,
-    ledger: Ledger,
+    trace: RunTrace,
     prompts: Prompts,
     names: NameStore | None = None,
     stage: str = "profile",
@@ -75,16 +75,16 @@ def name_groups(
     once more, less greedily.
     """
     by_words = [_by_words(history, one, language) for one in groups]
-    if not groups or ledger.model is None:
+    if not groups or trace.model is None:
         return _distinct(history, groups, by_words, language)
     shown = [_lines(history, one) for one in groups]
     values = {"owner": user, "scenario": history.scenario}
     try:
-        asked = [_question(lines, language, ledger, prompts, values, stage) for lines in shown]
+        asked = [_question(lines, language, trace, prompts, values, stage) for lines in shown]
     except PromptTooLongError as error:
-        ledger.tell("not_named", error=error)
+        trace.note("not_named", error=error)
         return _distinct(history, groups, by_words, language)
-    keys = [key_of(ledger.model.fingerprint, prompt.text) for prompt in asked]
+    keys = [key_of(trace.model.fingerprint, prompt.text) for prompt in asked]
     written = dict(names.known(user, keys)) if names else {}
     known = len(written)
 
@@ -95,10 +95,10 @@ def name_groups(
     for limits in (_GREEDY, _AGAIN):
         missing = {keys[at]: asked[at] for at, lines in enumerate(shown) if lines and named(at) is None}
         try:
-            written |= _written(missing, language, limits, ledger, stage)
+            written |= _written(missing, language, limits, trace, stage)
         except ModelError as error:
             if limits is _GREEDY:
-                ledger.tell("not_named", error=error)
+                trace.note("not_named", error=error)
             break
     if names and len(written) > known:
         good = {key: written[key] for place, key in enumerate(keys) if named(place)}
@@ -111,7 +111,7 @@ def name_groups(
 def _question(
     lines: Sequence[str],
     language: Language,
-    ledger: Ledger,
+    trace: RunTrace,
     prompts: Prompts,
     values: Mapping[str, str],
     stage: str,
@@ -121,17 +121,17 @@ def _question(
     def render(weakest_first: Sequence[str]) -> Prompt:
         return prompts.render("interest", language, lines=weakest_first[::-1], **values)
 
-    return ledger.fit(stage, render, lines[::-1], _GREEDY.max_tokens)
+    return trace.fit(stage, render, lines[::-1], _GREEDY.max_tokens)
 
 
 def _written(
-    missing: Mapping[str, Prompt], language: Language, limits: Limits, ledger: Ledger, stage: str
+    missing: Mapping[str, Prompt], language: Language, limits: Limits, trace: RunTrace, stage: str
 ) -> dict[str, tuple[str, float]]:
     """What the model writes for each prompt that is a name at all, and its probability of the keyword."""
     if not missing:
         return {}
     constraint = Constraint(schema=_NAMES[language])
-    results = ledger.generate(stage, list(missing.values()), constraint=constraint, limits=limits)
+    results = trace.generate(stage, list(missing.values()), constraint=constraint, limits=limits)
     found = {}
     for key, one in zip(missing, results, strict=True):
         with contextlib.suppress(ValidationError):  # cut off by the limit of tokens
@@ -143,7 +143,7 @@ def _written(
 
 def _lines(history: History, one: Group) -> list[str]:
     """What the model sees of a group: its strongest things, each once; none where all they do is command."""
-    lines = dict.fromkeys(harmless(history.entries[place].line) for place in one.places)
+    lines = dict.fromkeys(strip_instructions(history.entries[place].line) for place in one.places)
     return [line for line in lines if line][:_NAMED_LINES]
 
 
@@ -157,7 +157,7 @@ def _checked(history: History, one: Group, text: str, confidence: float, languag
     entries = [history.entries[place] for place in one.places]
     if any(entry.item and _copies(keyword, entry.title) for entry in entries):
         return None
-    if harmless(keyword) != keyword or harmless(name.theme) != name.theme:
+    if strip_instructions(keyword) != keyword or strip_instructions(name.theme) != name.theme:
         return None
     return Named(keyword, name.theme.strip(" -'&"), confidence, "model")
 
@@ -204,7 +204,7 @@ def _by_example(history: History, one: Group, name: Named, language: Language) -
         if (
             entry.item
             and len(entry.title) <= _TITLE
-            and harmless(entry.title) == entry.title == clean(entry.title)
+            and strip_instructions(entry.title) == entry.title == clean(entry.title)
         ):
             title = quoted(entry.title, entry.item, language)
             yield f"{name.keyword}（如{title}）" if language == "zh" else f"{name.keyword} like {title}"
@@ -217,7 +217,7 @@ def _marked(history: History, one: Group, name: Named) -> Iterator[str]:
 def _marks(history: History, one: Group, name: Named) -> Iterator[str]:
     """What sets a group apart: its commonest words, its strongest title, and then numbers."""
     plain = _by_words(history, one)
-    title = clean(harmless(history.entries[one.places[0]].title), _TITLE)
+    title = clean(strip_instructions(history.entries[one.places[0]].title), _TITLE)
     said = _words(name.keyword)
     yield from (mark for mark in (plain.keyword, plain.theme, title) if mark and not _words(mark) <= said)
     yield from map(str, count(2))
@@ -247,8 +247,8 @@ def _is_chinese(text: str) -> bool:
 def _by_words(history: History, one: Group, language: Language = "en") -> Named:
     """A name without a model: the commonest tag, else the words, else the title of the strongest event."""
     entries = [history.entries[place] for place in one.places]
-    tags = Counter(harmless(tag) for entry in entries if entry.item for tag in entry.item.tags[:4])
-    titles = [title for entry in entries if (title := harmless(entry.title))]
+    tags = Counter(strip_instructions(tag) for entry in entries if entry.item for tag in entry.item.tags[:4])
+    titles = [title for entry in entries if (title := strip_instructions(entry.title))]
     words = Counter(word for title in titles for word in dict.fromkeys(tokens(title)) if len(word) > 1)
     ranked = [clean(tag, 30) for tag, _ in tags.most_common(3) if tag][:2]
     if not ranked:

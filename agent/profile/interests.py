@@ -12,7 +12,7 @@ import numpy as np
 from ...models.embedder import Vectors
 from ...models.records import Horizon, Interest, Language, Polarity, Profile
 from ...prompts import Prompts
-from ..run_trace import Ledger
+from ..run_trace import RunTrace
 from ..store import NameStore
 from .clustering import Group, group
 from .history import History
@@ -27,7 +27,7 @@ def build_profile(
     user: str,
     history: History,
     language: Language,
-    ledger: Ledger,
+    trace: RunTrace,
     prompts: Prompts,
     known: Profile | None = None,
     *,
@@ -40,16 +40,16 @@ def build_profile(
     `known` profile of the same fingerprint is that profile, and groups whose names are known (`names`) are
     not named again. Of many groups the lightest are left out, unless they rest on an event in `kept`.
     """
-    fingerprint = _fingerprint(history, language, ledger, prompts)
-    if known is not None and known.fingerprint == fingerprint and not (ledger.model and _is_nameless(known)):
-        _note_plain_names(known.interests, ledger)
+    fingerprint = _fingerprint(history, language, trace, prompts)
+    if known is not None and known.fingerprint == fingerprint and not (trace.model and _is_nameless(known)):
+        _note_plain_names(known.interests, trace)
         return known
-    with ledger.stage("profile"):
+    with trace.stage("profile"):
         groups = _chosen(history, group(history, "positive"), MAX_INTERESTS, kept)
         groups += _chosen(history, group(history, "negative"), MAX_NEGATIVE, kept)
-        named = name_groups(user, history, groups, language, ledger, prompts, names)
+        named = name_groups(user, history, groups, language, trace, prompts, names)
     interests = _interests(history, groups, named)
-    _note_plain_names(interests, ledger)
+    _note_plain_names(interests, trace)
     return Profile(
         user=user,
         interests=interests,
@@ -70,10 +70,10 @@ def _is_nameless(profile: Profile) -> bool:
     return bool(profile.interests) and all(one.named_by == "template" for one in profile.interests)
 
 
-def _note_plain_names(interests: Sequence[Interest], ledger: Ledger) -> None:
+def _note_plain_names(interests: Sequence[Interest], trace: RunTrace) -> None:
     plain = [one.keyword for one in interests if one.named_by == "template"]
     if plain:
-        ledger.tell("plain_names" if ledger.model else "plain_names_no_model", names=plain)
+        trace.note("plain_names" if trace.model else "plain_names_no_model", names=plain)
 
 
 def _interests(history: History, groups: Sequence[Group], names: Sequence[Named]) -> tuple[Interest, ...]:
@@ -158,9 +158,9 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
 
 
-def _fingerprint(history: History, language: Language, ledger: Ledger, prompts: Prompts) -> str:
+def _fingerprint(history: History, language: Language, trace: RunTrace, prompts: Prompts) -> str:
     """12 hex digits over everything the profile depends on: events, contents, weights, model, wording."""
-    model = ledger.model.fingerprint if ledger.model else "none"
+    model = trace.model.fingerprint if trace.model else "none"
     digest = hashlib.sha256(f"{model}|{language}|{prompts.fingerprint(language)}".encode())
     told = [
         f"{entry.event.model_dump_json()}|{entry.weight:.9f}|{entry.content}" for entry in history.entries

@@ -15,7 +15,7 @@ from ...models.errors import InputError, NotFoundError
 from ...models.records import Interest, Profile, Record
 from ...models.text import clean
 from ..store import Edit, EditKind
-from .history import Entry, History
+from .history import History, HistoryEntry
 from .interests import summarise
 
 PIN_FLOOR = 0.25
@@ -88,7 +88,7 @@ def without(history: History, events: Collection[str]) -> History:
     left[gone] = 0.0
     entries = list(history.entries)
     for place in gone:
-        entries[place] = Entry(entries[place].event, None, 0.0, "")
+        entries[place] = HistoryEntry(entries[place].event, None, 0.0, "")
     words = history.words.multiply(left[:, None]).tocsr()
     return replace(history, entries=tuple(entries), vectors=history.vectors * left[:, None], words=words)
 

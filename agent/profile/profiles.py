@@ -6,7 +6,7 @@ from ...models.records import Event, Language, Profile
 from ...models.text import language_of
 from ...prompts import Prompts
 from ...vectorstore import Catalogue
-from ..run_trace import Ledger
+from ..run_trace import RunTrace
 from ..settings import Settings
 from ..store import Edit, Memory
 from .event_weights import newest
@@ -54,20 +54,20 @@ class Profiles:
             self._memory.save_profile(profile)
 
     def profile(
-        self, user: str, history: History, request: str, ledger: Ledger, known: Known | None = None
+        self, user: str, history: History, request: str, trace: RunTrace, known: Known | None = None
     ) -> Profile:
         """The profile of a history; that of a user who is known, with the changes they made."""
-        ledger.language = language = self._language(history, request)
+        trace.language = language = self._language(history, request)
         unknown = sum(1 for entry in history.entries if entry.weight and not entry.content)
         if unknown:
-            ledger.tell("unknown_items", n=unknown)
+            trace.note("unknown_items", n=unknown)
         if known is None:
-            return build_profile(user, history, language, ledger, self._prompts)
+            return build_profile(user, history, language, trace, self._prompts)
         found = build_profile(
             user,
             history,
             language,
-            ledger,
+            trace,
             self._prompts,
             known.profile,
             names=self._memory.names,
@@ -76,10 +76,10 @@ class Profiles:
         return apply_edits(found, known.edits)
 
     def query(
-        self, user: str, history: History, request: str, ledger: Ledger, known: Known | None = None
+        self, user: str, history: History, request: str, trace: RunTrace, known: Known | None = None
     ) -> Query:
         """What items are ranked for, as of the newest event; what is muted is silent."""
-        profile = self.profile(user, history, request, ledger, known)
+        profile = self.profile(user, history, request, trace, known)
         moment = newest([entry.event for entry in history.entries])
         return Query(silenced(history, profile), profile, request, self._settings.scenario, moment)
 

@@ -40,7 +40,7 @@ _TO_A_MODEL = re.compile(
 )
 
 
-def harmless(text: str) -> str:
+def strip_instructions(text: str) -> str:
     """The text without markup for a model and without the sentences that tell a model what to do."""
     plain = _MARKUP.sub("", text)
     parts = _SENTENCE.split(plain)
@@ -48,4 +48,4 @@ def harmless(text: str) -> str:
     return text if plain == text and len(kept) == sum(map(bool, parts)) else " ".join(kept).strip(" |{[")
 
 
-__all__ = ["harmless"]
+__all__ = ["strip_instructions"]

@@ -1,7 +1,7 @@
 """Room."""
 
 from .diversity import places, same_thing, same_words, select, share_taken
-from .engagement_cache import Counts, forget_engagement
+from .engagement_cache import EngagementCache, forget_engagement
 from .exploration import Explorer, share_of
 from .freshness import one_per_story, recent
 from .ranker import (
@@ -19,7 +19,7 @@ from .tuning import keep, tune
 
 __all__ = [
     "Channels",
-    "Counts",
+    "EngagementCache",
     "Explorer",
     "Ranker",
     "RankingWeights",

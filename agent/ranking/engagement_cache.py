@@ -6,7 +6,7 @@ from typing import Self
 
 from ...models.errors import CatalogueError
 from ...vectorstore import Catalogue, Engagement
-from ..run_trace import Ledger
+from ..run_trace import RunTrace
 from ..store import Memory
 
 STALE = 0.01
@@ -44,7 +44,7 @@ class _State:
         return self.removals == now.removals and 0 <= grown[0] <= few[0] and grown[1] <= few[1]
 
 
-class Counts:
+class EngagementCache:
     """The engagement of all users of a home: held by this process, kept in a file for the next one."""
 
     def __init__(self, memory: Memory, catalogue: Catalogue, home: Path) -> None:
@@ -52,7 +52,7 @@ class Counts:
         self._path = home / _FILE
         self._held: tuple[_State, Engagement] | None = None
 
-    def engagement(self, ledger: Ledger) -> Engagement:
+    def engagement(self, trace: RunTrace) -> Engagement:
         """The engagement of all users' events, all but the last hundredth at least.
 
         Counting takes one to ten seconds per 100,000 events, reading its file a tenth of a second.
@@ -66,23 +66,23 @@ class Counts:
             try:
                 found = Engagement.load(self._path)
             except CatalogueError:
-                ledger.tell("damaged", path=self._path)
+                trace.note("damaged", path=self._path)
             else:
                 self._held = kept, found
                 return found
-        built = self._count(now, ledger)
+        built = self._count(now, trace)
         self._held = now, built
         return built
 
-    def _count(self, now: _State, ledger: Ledger) -> Engagement:
-        with ledger.stage("engagement"):
+    def _count(self, now: _State, trace: RunTrace) -> Engagement:
+        with trace.stage("engagement"):
             histories = [items for _, items in self._memory.all_sequences()]
             used = {item for items in histories for item in items}
             built = Engagement.build(histories, sorted(self._catalogue.passing(used)))
             try:
                 built.save(self._path)
             except OSError as error:
-                ledger.tell("unwritable", path=self._path, error=error)
+                trace.note("unwritable", path=self._path, error=error)
             else:
                 self._memory.set_meta(_VERSION, str(now))
         return built
@@ -94,4 +94,4 @@ def forget_engagement(memory: Memory, home: Path) -> None:
     memory.set_meta(_VERSION, "")
 
 
-__all__ = ["STALE", "Counts", "forget_engagement"]
+__all__ = ["STALE", "EngagementCache", "forget_engagement"]

@@ -17,7 +17,7 @@ from ...models.records import Bridge, Candidate, Item, Ranked
 from ...models.text import clean
 from ...prompts import Prompts
 from ..profile import Query, interest_vectors, name_groups
-from ..run_trace import Ledger
+from ..run_trace import RunTrace
 from ..settings import Settings
 from ..store import NOBODY, Memory, TopicNames
 from .diversity import same_thing
@@ -72,7 +72,7 @@ class Explorer:
         query: Query,
         used: Sequence[Item],
         where: Mapping[str, object] | None,
-        ledger: Ledger,
+        trace: RunTrace,
     ) -> list[Ranked]:
         """At most `n` items of topics new for the user, each with its bridge; a note says if they are fewer.
 
@@ -80,13 +80,13 @@ class Explorer:
         """
         if n < 1:
             return []
-        with ledger.stage("exploration"):
+        with trace.stage("exploration"):
             topics = topics_of(self._catalogue, self._memory)
             fields = sorted(self._fields(topics, query, where), key=lambda one: (-one.pull, one.place))
-            bridges = self._bridges(topics, fields[:_FEW], query, ledger)
+            bridges = self._bridges(topics, fields[:_FEW], query, trace)
             picks = self._best(n, topics, bridges, query, used)
         if len(picks) < n:
-            ledger.tell("few_new", n=n, found=len(picks))
+            trace.note("few_new", n=n, found=len(picks))
         return picks
 
     def _fields(self, topics: Topics, query: Query, where: Mapping[str, object] | None) -> Iterator[_Field]:
@@ -128,7 +128,7 @@ class Explorer:
         return tuple(self._catalogue.get(own))
 
     def _bridges(
-        self, topics: Topics, fields: Sequence[_Field], query: Query, ledger: Ledger
+        self, topics: Topics, fields: Sequence[_Field], query: Query, trace: RunTrace
     ) -> list[tuple[_Field, Bridge]]:
         """The fields with their names, best first: by their pull and, with a model, by its likelihood too."""
         if not fields:
@@ -136,7 +136,7 @@ class Explorer:
         read, groups = as_groups(topics, [one.place for one in fields], self._catalogue, self._settings)
         names = TopicNames(self._memory.names)
         named = name_groups(
-            NOBODY, read, groups, query.language, ledger, self._prompts, names, stage="exploration"
+            NOBODY, read, groups, query.language, trace, self._prompts, names, stage="exploration"
         )
         known = {one.keyword.casefold() for one in query.profile.interests}
         found = [
@@ -144,7 +144,7 @@ class Explorer:
             for field, name in zip(fields, named, strict=True)
             if name.keyword.casefold() not in known
         ]
-        chosen = self._likelihoods([bridge.topic for _, bridge in found], query, ledger)
+        chosen = self._likelihoods([bridge.topic for _, bridge in found], query, trace)
         if chosen is None:
             return found
         # Equal parts: the model knows what goes together, the pull what this user would come from.
@@ -152,12 +152,12 @@ class Explorer:
         order = sorted(range(len(found)), key=lambda at: (-round(float(both[at]), 9), -chosen[at]))
         return [found[at] for at in order]
 
-    def _likelihoods(self, names: Sequence[str], query: Query, ledger: Ledger) -> Values | None:
+    def _likelihoods(self, names: Sequence[str], query: Query, trace: RunTrace) -> Values | None:
         """The model's likelihood of each topic given the interests, less that given nothing, standardised.
 
         None without a model, or where there is nothing to choose.
         """
-        if ledger.model is None or len(names) < 2:
+        if trace.model is None or len(names) < 2:
             return None
         liked = [one.keyword for one in query.profile.positive if not one.muted]
         owner, language = query.profile.user, query.language
@@ -165,9 +165,9 @@ class Explorer:
         alone = self._prompts.render("explore", language, lines=[])
         texts = [f" {name}" for name in names]
         try:
-            given, prior = (ledger.score("exploration", prompt, texts) for prompt in (told, alone))
+            given, prior = (trace.score("exploration", prompt, texts) for prompt in (told, alone))
         except ModelError as error:
-            ledger.tell("nearest_topics", error=error)
+            trace.note("nearest_topics", error=error)
             return None
         alpha = self._ranker.weights.alpha
         return standardised(

@@ -24,7 +24,7 @@ from ...models.text import clean
 from ...prompts import Prompts
 from ...vectorstore import Catalogue, Engagement
 from ..profile import History, Query, interest_vectors
-from ..run_trace import Ledger
+from ..run_trace import RunTrace
 from ..settings import Settings
 from ..store import Priors
 
@@ -148,7 +148,7 @@ class Ranker:
         self,
         candidates: Sequence[Candidate],
         query: Query,
-        ledger: Ledger,
+        trace: RunTrace,
         prompts: Prompts,
         model_scores: int,
     ) -> list[Ranked]:
@@ -158,13 +158,13 @@ class Ranker:
         """
         if not candidates:
             return []
-        with ledger.stage("signals"):
+        with trace.stage("signals"):
             raw, interests = self.signals([one.item for one in candidates], query)
         parts = self.contributions(raw)
         scores = sums(parts, len(candidates))
         order = sorted(range(len(candidates)), key=lambda place: (-scores[place], place))
         before = {place: rank for rank, place in enumerate(order, 1)}
-        scored = self._by_model(candidates, order[:model_scores], query, ledger, prompts)
+        scored = self._by_model(candidates, order[:model_scores], query, trace, prompts)
         if scored:
             raw["model"], parts["model"] = scored
             scores = sums(parts, len(candidates))
@@ -247,7 +247,7 @@ class Ranker:
         candidates: Sequence[Candidate],
         chosen: Sequence[int],
         query: Query,
-        ledger: Ledger,
+        trace: RunTrace,
         prompts: Prompts,
     ) -> tuple[Values, Values] | None:
         """Raw values and contributions of the model, for all candidates; None without the model.
@@ -256,14 +256,14 @@ class Ranker:
         ahead, and the sum of the signals is the score of either.
         """
         weight = self.weights.weights.get("model", 0.0)
-        if ledger.model is None or not weight or len(chosen) < 2:
+        if trace.model is None or not weight or len(chosen) < 2:
             return None
-        with ledger.stage("model"):
+        with trace.stage("model"):
             try:
                 items = [candidates[place].item for place in chosen]
-                given, alone = self.likelihoods(items, query, ledger, prompts)
+                given, alone = self.likelihoods(items, query, trace, prompts)
             except ModelError as error:
-                ledger.tell("not_ranked", error=error)
+                trace.note("not_ranked", error=error)
                 return None
         values = given - self.weights.alpha * alone
         parts = weight * self.model_share * standardised(values)
@@ -273,11 +273,11 @@ class Ranker:
         return raw, contributions
 
     def likelihoods(
-        self, items: Sequence[Item], query: Query, ledger: Ledger, prompts: Prompts
+        self, items: Sequence[Item], query: Query, trace: RunTrace, prompts: Prompts
     ) -> tuple[Values, Values]:
         """Mean log-likelihood per token of each title given the history, and that alone. Needs a model."""
         titles = [f" {clean(item.title, 120)}" for item in items]
-        prompt = ledger.fit(
+        prompt = trace.fit(
             "ranking",
             lambda lines: prompts.render(
                 "likelihood",
@@ -290,8 +290,8 @@ class Ranker:
             _told(query.history),
             _TITLE_TOKENS,
         )
-        given = ledger.score("ranking", prompt, titles)
-        alone = self._priors.of(titles, query.language, query.scenario, ledger, prompts)
+        given = trace.score("ranking", prompt, titles)
+        alone = self._priors.of(titles, query.language, query.scenario, trace, prompts)
         return np.array([one.mean for one in given]), alone
 
 

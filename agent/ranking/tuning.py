@@ -29,8 +29,8 @@ from ..profile import (
     read_history,
     silenced,
 )
-from ..run_trace import Ledger
-from ..store import TunedLedger
+from ..run_trace import RunTrace
+from ..store import CachedRunTrace
 from .ranker import WEIGHTS_FILE, Ranker, RankingWeights
 from .weight_fitting import NEGATIVES, Choice, Tuning, fit
 
@@ -161,15 +161,15 @@ def _choice(recommender: "Recommender", ranker: Ranker, one: _Held, items: Seque
     raw, _ = ranker.signals(items, query)
     given = alone = None
     if recommender.model is not None and recommender.settings.model_scores:
-        ledger = TunedLedger(recommender.model, recommender.memory.engine, one.user)
-        given, alone = ranker.likelihoods(items, query, ledger, recommender.prompts)
+        trace = CachedRunTrace(recommender.model, recommender.memory.engine, one.user)
+        given, alone = ranker.likelihoods(items, query, trace, recommender.prompts)
     return Choice(ranker.scaled(raw), given, alone, len(one.events), ranker.model_share)
 
 
 def _query(recommender: "Recommender", one: _Held) -> Query:
     history = read_history(one.events, recommender.catalogue, recommender.settings)
     language = language_of([entry.content for entry in history.entries[-_LANGUAGE_FROM:]])
-    profile = build_profile(one.user, history, language, Ledger(None), recommender.prompts)
+    profile = build_profile(one.user, history, language, RunTrace(None), recommender.prompts)
     profile = apply_edits(profile, recommender.memory.edits(one.user))
     scenario = recommender.settings.scenario
     return Query(silenced(history, profile), profile, "", scenario, newest(one.events))

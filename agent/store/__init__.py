@@ -3,7 +3,7 @@
 from .memory import LIKED_FROM, Edit, EditKind, Forgotten, Memory, RecordResult, Took
 from .name_cache import NOBODY, NameStore, TopicNames, key_of
 from .priors import Priors
-from .tuned import TunedLedger
+from .tuned import CachedRunTrace
 
 __all__ = [
     "Edit",
@@ -17,6 +17,6 @@ __all__ = [
     "RecordResult",
     "Took",
     "TopicNames",
-    "TunedLedger",
+    "CachedRunTrace",
     "key_of",
 ]

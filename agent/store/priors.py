@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...models.records import Language, Scenario
 from ...prompts import Prompts
 from ...vectorstore import METADATA, create_tables
-from ..run_trace import Ledger
+from ..run_trace import RunTrace
 
 PRIORS = sa.Table(
     "model_priors",
@@ -35,12 +35,12 @@ class Priors:
         titles: Sequence[str],
         language: Language,
         scenario: Scenario,
-        ledger: Ledger,
+        trace: RunTrace,
         prompts: Prompts,
     ) -> NDArray[np.float64]:
         """One value per title, in order; the model scores those that are missing. Needs a model."""
         prompt = prompts.render("likelihood", language, scenario=scenario, lines=[], request="")
-        kind = f"{ledger.model.fingerprint if ledger.model else ''}|{prompt.text}"
+        kind = f"{trace.model.fingerprint if trace.model else ''}|{prompt.text}"
         keys = [
             hashlib.sha256(f"{kind}|{title}".encode(errors="replace")).hexdigest()[:32] for title in titles
         ]
@@ -49,7 +49,7 @@ class Priors:
             dict.fromkeys(title for title, key in zip(titles, keys, strict=True) if key not in known)
         )
         if missing:
-            scored = ledger.score("prior", prompt, missing)
+            scored = trace.score("prior", prompt, missing)
             by_title = {title: one.mean for title, one in zip(missing, scored, strict=True)}
             new = {key: by_title[title] for title, key in zip(titles, keys, strict=True) if title in by_title}
             self._keep(new)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ...models.language_model import LanguageModel, Prompt, Scored
 from ...models.records import MAX_ID
 from ...vectorstore import METADATA, create_tables
-from ..run_trace import Ledger
+from ..run_trace import RunTrace
 from .name_cache import key_of
 
 TUNED = sa.Table(
@@ -22,8 +22,8 @@ TUNED = sa.Table(
 )
 
 
-class TunedLedger(Ledger):
-    """A ledger that asks the model about titles after a user's history once, however often weights are fitted."""
+class CachedRunTrace(RunTrace):
+    """A trace that asks the model about titles after a user's history once, however often weights are fitted."""
 
     def __init__(self, model: LanguageModel, engine: sa.Engine, user: str) -> None:
         """Keep rows for `user`; the table is created if it is not there."""
@@ -32,7 +32,7 @@ class TunedLedger(Ledger):
         create_tables(engine)
 
     def score(self, stage: str, prompt: Prompt, texts: Sequence[str]) -> list[Scored]:
-        """As any ledger; of the stage "ranking" the means, from the rows if they hold every title."""
+        """As any trace; of the stage "ranking" the means, from the rows if they hold every title."""
         if stage != "ranking":
             return super().score(stage, prompt, texts)
         fingerprint = self._needed().fingerprint
@@ -58,4 +58,4 @@ class TunedLedger(Ledger):
             connection.execute(sa.insert(TUNED), rows)
 
 
-__all__ = ["TUNED", "TunedLedger"]
+__all__ = ["TUNED", "CachedRunTrace"]

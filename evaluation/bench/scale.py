@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from ...agent.profile import Query, interest_vectors, read_history
-from ...agent.ranking import Channels, Counts, Ranker, load_weights
+from ...agent.ranking import Channels, EngagementCache, Ranker, load_weights
 from ...agent.recommender import Recommender
-from ...agent.run_trace import Ledger
+from ...agent.run_trace import RunTrace
 from ...agent.settings import load_settings
 from ...agent.store import Priors
 from ...models.embedder import Embedder, SentenceEmbedder
@@ -151,17 +151,17 @@ class Bench:
     """A home that is open, and what its users ask."""
 
     recommender: Recommender
-    counts: Counts
+    counts: EngagementCache
     ranker: Ranker
     queries: tuple[Query, ...]
 
     def request(self, query: Query, where: dict[str, object] | None = None) -> int:
         """All that a request does between the profile and the model; how many were ranked."""
-        ledger, catalogue = Ledger(None), self.recommender.catalogue
-        engagement = self.counts.engagement(ledger)
+        trace, catalogue = RunTrace(None), self.recommender.catalogue
+        engagement = self.counts.engagement(trace)
         channels = Channels(catalogue, engagement, query.history, query.profile, where)
         found = channels.find("", CANDIDATES, at_least=10)
-        return len(self.ranker.rank(found, query, ledger, self.recommender.prompts, 0))
+        return len(self.ranker.rank(found, query, trace, self.recommender.prompts, 0))
 
     def dense(self, query: Query, k: int = CANDIDATES // 2) -> int:
         """The dense part alone: one search per interest."""
@@ -205,8 +205,8 @@ def measure(home: Path, size: int, told: dict[str, float] | None = None) -> dict
 
 def _bench(recommender: Recommender, home: Path) -> Bench:
     memory, catalogue = recommender.memory, recommender.catalogue
-    counts = Counts(memory, catalogue, home)
-    ranker = Ranker(catalogue, counts.engagement(Ledger(None)), load_weights(), Priors(memory_database()))
+    counts = EngagementCache(memory, catalogue, home)
+    ranker = Ranker(catalogue, counts.engagement(RunTrace(None)), load_weights(), Priors(memory_database()))
     queries = []
     for user in ASKERS:
         history = read_history(memory.events(user), catalogue, recommender.settings)

@@ -13,7 +13,7 @@ import llama_cpp
 from ...agent.profile import Query, read_history
 from ...agent.ranking import Ranker, everything, load_weights
 from ...agent.recommender import Recommender
-from ...agent.run_trace import Ledger
+from ...agent.run_trace import RunTrace
 from ...agent.settings import load_settings
 from ...agent.store import Priors
 from ...models.embedder import SentenceEmbedder
@@ -133,9 +133,9 @@ def _rank(recommender: Recommender, user: str) -> float:
     found = everything(recommender.catalogue, ids)
     ranker = Ranker(recommender.catalogue, Engagement.empty(), load_weights(), Priors(memory_database()))
     model = recommender.model
-    ranker.rank(found, query, Ledger(model), recommender.prompts, _CANDIDATES)
-    # A ledger of its own: within one, what was scored once is not scored again.
-    return timed(lambda: ranker.rank(found, query, Ledger(model), recommender.prompts, _CANDIDATES))
+    ranker.rank(found, query, RunTrace(model), recommender.prompts, _CANDIDATES)
+    # A trace of its own: within one, what was scored once is not scored again.
+    return timed(lambda: ranker.rank(found, query, RunTrace(model), recommender.prompts, _CANDIDATES))
 
 
 def _their_round(

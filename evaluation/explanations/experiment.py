@@ -11,9 +11,9 @@ from importlib.resources import files
 from typing import Any, get_args
 
 from ...agent.explanation import Basis, Explainer, Ranking, Thing, counterfactuals, problems, with_names
-from ...agent.profile import Entry, History, Query, build_profile, newest, read_history
+from ...agent.profile import History, HistoryEntry, Query, build_profile, newest, read_history
 from ...agent.ranking import Channels, Ranker, load_weights
-from ...agent.run_trace import Ledger
+from ...agent.run_trace import RunTrace
 from ...agent.settings import Settings
 from ...agent.store import Priors
 from ...models.embedder import Embedder, SentenceEmbedder
@@ -113,11 +113,11 @@ def basis_of(case: Case, language: Language) -> Basis:
     """What the sentence of a case may rest on."""
     sample = load_sample(case.scenario, language)
     items = {item.id: item for item in sample.items}
-    things: dict[str, list[Entry]] = {}
+    things: dict[str, list[HistoryEntry]] = {}
     for event in sample.events:
         if event.id in case.events:
             item = items.get(event.item or "")
-            entry = Entry(event, item, 1.0, item.content if item else event.query or "")
+            entry = HistoryEntry(event, item, 1.0, item.content if item else event.query or "")
             things.setdefault(entry.key, []).append(entry)
     return Basis(items[case.item], "", tuple(Thing.of(entries) for entries in things.values()), language)
 
@@ -180,21 +180,21 @@ class Bench:
     def made(self, user: str, model: LanguageModel | None) -> Ranking:
         """The ranking of a user, with the model if there is one."""
         history = self.history(user)
-        profile = build_profile(user, history, self.language, Ledger(None), self.prompts)
+        profile = build_profile(user, history, self.language, RunTrace(None), self.prompts)
         channels = Channels(self.catalogue, self.engagement, history, profile)
         candidates = channels.find("", _CANDIDATES)
         moment = newest([entry.event for entry in history.entries])
         query = Query(history, profile, "", self.settings.scenario, moment)
-        ranked = self.ranker.rank(candidates, query, Ledger(model), self.prompts, _MODEL_SCORES)
+        ranked = self.ranker.rank(candidates, query, RunTrace(model), self.prompts, _MODEL_SCORES)
         return Ranking(self.ranker, candidates, query, ranked, history, (), _MODEL_SCORES)
 
     def explain(self, made: Ranking, model: LanguageModel | None, found: Measured) -> list[Explanation]:
         """The reasons of a user's first picks; what the model wrote of them is measured."""
         picks = made.ranked[:PICKS]
-        ledger = Ledger(model)
+        trace = RunTrace(model)
         explainer = Explainer(self.catalogue, self.prompts)
         started = time.perf_counter()
-        reasons = explainer.explain(picks, made.query.profile, made.history, self.settings.scenario, ledger)
+        reasons = explainer.explain(picks, made.query.profile, made.history, self.settings.scenario, trace)
         if model is not None:
             found.add("seconds", (time.perf_counter() - started) / len(picks))
             for pick, reason in zip(picks, reasons, strict=True):
@@ -214,7 +214,7 @@ def _measure_exact(
     """Whether each statement is what a ranking from nothing says, with everything asked of the model again."""
     picks = made.ranked[: len(reasons)]
     cited = [(pick.candidate.item.id, one.evidence) for pick, one in zip(picks, reasons, strict=True)]
-    stated = counterfactuals(made, cited, Ledger(model), bench.prompts)
+    stated = counterfactuals(made, cited, RunTrace(model), bench.prompts)
     for pick, statements in zip(picks, stated, strict=True):
         for one in statements:
             events = next(ids for ids in made.things([one.event]).values())
@@ -230,9 +230,9 @@ def _ranks_without(
     """The ranking of a user who has none of these events, from reading the others up."""
     old = made.query.profile
     history = bench.history(old.user, but=events)
-    profile = with_names(build_profile(old.user, history, old.language, Ledger(None), bench.prompts), old)
+    profile = with_names(build_profile(old.user, history, old.language, RunTrace(None), bench.prompts), old)
     query = replace(made.query, history=history, profile=profile)
-    ranked = bench.ranker.rank(made.candidates, query, Ledger(model), bench.prompts, _MODEL_SCORES)
+    ranked = bench.ranker.rank(made.candidates, query, RunTrace(model), bench.prompts, _MODEL_SCORES)
     return {one.candidate.item.id: one for one in ranked}
 
 
@@ -255,7 +255,7 @@ def _score_without(bench: Bench, made: Ranking, pick: Ranked, things: Sequence[s
     """The pick's score by the signals without the model, without these things."""
     events = [entry.event.id for entry in made.history.entries if entry.key in things]
     query = made.without(events, bench.prompts)
-    ranked = bench.ranker.rank(made.candidates, query, Ledger(None), bench.prompts, 0)
+    ranked = bench.ranker.rank(made.candidates, query, RunTrace(None), bench.prompts, 0)
     return next(one.score for one in ranked if one.candidate.item.id == pick.candidate.item.id)
 
 

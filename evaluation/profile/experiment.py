@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...agent.profile import History, Query, build_profile, interest_vectors, read_history
 from ...agent.ranking import best_matches, interest_values
-from ...agent.run_trace import Ledger
+from ...agent.run_trace import RunTrace
 from ...agent.settings import Settings
 from ...models.embedder import Embedder, SentenceEmbedder, Vectors
 from ...models.language_model import LanguageModel
@@ -76,17 +76,17 @@ class Bench:
     def profile(self, user: str, history: History) -> Profile:
         """The profile of a history, built from nothing."""
         language = language_of([entry.content for entry in history.entries])
-        return build_profile(user, history, language, Ledger(self.model), self.prompts)
+        return build_profile(user, history, language, RunTrace(self.model), self.prompts)
 
     def written(self, history: History, interests: Sequence[Interest]) -> list[float]:
         """How sure the model says that it is of each interest."""
         language = language_of([entry.content for entry in history.entries])
-        return written_confidence(history, interests, language, Ledger(self.model))
+        return written_confidence(history, interests, language, RunTrace(self.model))
 
     def by_prompt(self, history: History) -> tuple[SinglePromptInterest, ...]:
         """The profile that a single prompt gives."""
         language = language_of([entry.content for entry in history.entries])
-        return single_prompt_profile(history, language, Ledger(self.model))
+        return single_prompt_profile(history, language, RunTrace(self.model))
 
 
 def evaluate_profile(

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from ...agent.profile import History
-from ...agent.run_trace import Ledger
+from ...agent.run_trace import RunTrace
 from ...models.errors import ModelError
 from ...models.language_model import Constraint, Limits, Message, Prompt, Segment
 from ...models.records import Interest, Language, Record
@@ -40,13 +40,13 @@ class _Answer(Record):
 
 
 def single_prompt_profile(
-    history: History, language: Language, ledger: Ledger
+    history: History, language: Language, trace: RunTrace
 ) -> tuple[SinglePromptInterest, ...]:
     """What the model makes of a history in one go; empty where it comes to no end. Needs a model."""
     lines = [clean(entry.line, _LINE) for entry in history.entries if entry.content]
     constraint = Constraint(schema=_Answer)
     try:
-        [written] = ledger.generate(
+        [written] = trace.generate(
             "single prompt",
             [_prompt(lines, language)],
             constraint=constraint,
@@ -68,7 +68,7 @@ _HOW_SURE = {
 
 
 def written_confidence(
-    history: History, interests: Sequence[Interest], language: Language, ledger: Ledger
+    history: History, interests: Sequence[Interest], language: Language, trace: RunTrace
 ) -> list[float]:
     """How sure the model says that it is of each interest, 0 to 1, in order. Needs a model."""
     lines = {entry.event.id: clean(entry.line, _LINE) for entry in history.entries}
@@ -80,7 +80,7 @@ def written_confidence(
         prompts.append(Prompt((user, Message("assistant", (Segment(""),)))))
     if not prompts:
         return []
-    results = ledger.generate("written", prompts, constraint=Constraint(schema=_Sure))
+    results = trace.generate("written", prompts, constraint=Constraint(schema=_Sure))
     return [_Sure.model_validate_json(one.text).confidence / 100 for one in results]
 
 

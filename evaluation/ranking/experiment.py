@@ -18,7 +18,7 @@ import numpy as np
 
 from ...agent.profile import Query, build_profile, newest, read_history
 from ...agent.ranking import SIGNALS, Channels, Ranker, RankingWeights, everything
-from ...agent.run_trace import Ledger
+from ...agent.run_trace import RunTrace
 from ...agent.settings import Settings
 from ...agent.store import Priors
 from ...models.embedder import Embedder
@@ -103,15 +103,15 @@ class Tanqu:
             found = channels.find("", self._settings.n_candidates)
         else:
             found = everything(self._catalogue, question.candidates)
-        ledger = Ledger(self._model)
-        ranked = self._ranker.rank(found, query, ledger, self._prompts, self._settings.model_scores)
-        self.notes.update(ledger.notes)
+        trace = RunTrace(self._model)
+        ranked = self._ranker.rank(found, query, trace, self._prompts, self._settings.model_scores)
+        self.notes.update(trace.notes)
         return ranked
 
     def _query(self, question: Question) -> Query:
         history = read_history(question.events, self._catalogue, self._settings)
         language = language_of([entry.content for entry in history.entries[-_LANGUAGE_FROM:]])
-        profile = build_profile(question.user, history, language, Ledger(None), self._prompts)
+        profile = build_profile(question.user, history, language, RunTrace(None), self._prompts)
         return Query(history, profile, "", self._settings.scenario, newest(question.events))
 
 

@@ -8,7 +8,7 @@ import pytest
 from tanqu.agent.run import Run
 from tanqu.models.errors import InputError, NotFoundError
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "report"
 
 
 @pytest.fixture(params=["en", "zh"])

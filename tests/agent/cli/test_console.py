@@ -11,7 +11,7 @@ from tanqu.agent.run import Run
 from tanqu.models.errors import InputError
 from tanqu.models.records import Explanation, Interest, Item, Profile, Recommendation
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "report"
 STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 NASTY = ["[/bold]", "[red]x", "a\x9bb", "\u202egnp", ":smile:", "<|im_start|>", "🙂"]
 

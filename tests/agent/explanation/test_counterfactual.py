@@ -14,7 +14,7 @@ from tanqu.agent.profile.query import Query
 from tanqu.agent.ranking.diversity import select, share_taken
 from tanqu.agent.ranking.ranker import Ranker, load_weights
 from tanqu.agent.ranking.retrieval import everything
-from tanqu.agent.run_trace import Ledger
+from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.memory import Edit
 from tanqu.agent.store.priors import Priors
@@ -72,14 +72,14 @@ def made(
     model: LanguageModel | None = None,
     edits: Sequence[Edit] = (),
     model_scores: int = 4,
-    ledger: Ledger | None = None,
+    trace: RunTrace | None = None,
 ) -> Ranking:
     history = read(ranker, EVENTS)
-    profile = apply_edits(build_profile("u", history, "en", Ledger(None), PROMPTS), edits)
+    profile = apply_edits(build_profile("u", history, "en", RunTrace(None), PROMPTS), edits)
     query = Query(silenced(history, profile), profile, now=EVENTS[-1].time)
     seen = history.consumed
     candidates = [one for one in everything(ranker.catalogue, list(BY_ID)) if one.item.id not in seen]
-    ranked = ranker.rank(candidates, query, ledger or Ledger(model), PROMPTS, model_scores)
+    ranked = ranker.rank(candidates, query, trace or RunTrace(model), PROMPTS, model_scores)
     return Ranking(ranker, candidates, query, ranked, history, edits, model_scores)
 
 
@@ -89,10 +89,10 @@ def anew(
     """The ranking of a user who has none of these events, from reading the others up."""
     history = read(ranker, [event for event in EVENTS if event.id not in gone])
     old = before.query.profile
-    found = with_names(build_profile("u", history, "en", Ledger(None), PROMPTS), old)
+    found = with_names(build_profile("u", history, "en", RunTrace(None), PROMPTS), old)
     profile = apply_edits(found, before.edits)
     query = replace(before.query, history=silenced(history, profile), profile=profile)
-    ranked = ranker.rank(before.candidates, query, Ledger(model), PROMPTS, before.model_scores)
+    ranked = ranker.rank(before.candidates, query, RunTrace(model), PROMPTS, before.model_scores)
     return {one.candidate.item.id: one for one in ranked}
 
 
@@ -106,7 +106,7 @@ def test_a_statement_equals_a_ranking_from_nothing(ranker: Ranker, event: str, w
     before = made(ranker, model)
     cited = [(one.candidate.item.id, [event]) for one in before.ranked]
     after = anew(ranker, before, THINGS[event], model)
-    stated = counterfactuals(before, cited, Ledger(model), PROMPTS)
+    stated = counterfactuals(before, cited, RunTrace(model), PROMPTS)
     for one, (statement,) in zip(before.ranked, stated, strict=True):
         now = after[one.candidate.item.id]
         assert (statement.event, statement.rank_before) == (event, one.rank)
@@ -124,67 +124,67 @@ def test_without_nothing_the_ranking_is_the_same(ranker: Ranker) -> None:
 def test_without_what_it_rests_on_a_pick_falls(ranker: Ranker) -> None:
     before = made(ranker)
     chess = next(one for one in before.ranked if one.candidate.item.id == "chess1")
-    [[statement]] = counterfactuals(before, [("chess1", ["e1"])], Ledger(None), PROMPTS)
+    [[statement]] = counterfactuals(before, [("chess1", ["e1"])], RunTrace(None), PROMPTS)
     assert statement.rank_before == chess.rank
     assert statement.rank_after > statement.rank_before
     assert statement.score_after < statement.score_before
 
 
 def test_events_about_one_thing_make_one_statement_under_the_first_of_them(ranker: Ranker) -> None:
-    [found] = counterfactuals(made(ranker), [("chess1", ["e1", "e0", "e2"])], Ledger(None), PROMPTS)
+    [found] = counterfactuals(made(ranker), [("chess1", ["e1", "e0", "e2"])], RunTrace(None), PROMPTS)
     assert [one.event for one in found] == ["e1", "e2"]
 
 
 def test_items_that_cite_the_same_thing_share_its_ranking(ranker: Ranker) -> None:
     model = ScriptedModel(scorer=scorer)
     before = made(ranker, model)
-    ledger = Ledger(model)
+    trace = RunTrace(model)
     first = [one.candidate.item.id for one in before.ranked[:3]]
-    counterfactuals(before, [(item, ["e1"]) for item in first], ledger, PROMPTS)
-    assert [call.stage for call in ledger.calls].count("counterfactuals") == 1
-    assert "counterfactuals" in ledger.seconds
+    counterfactuals(before, [(item, ["e1"]) for item in first], trace, PROMPTS)
+    assert [call.stage for call in trace.calls].count("counterfactuals") == 1
+    assert "counterfactuals" in trace.seconds
 
 
 def test_the_model_is_not_asked_where_it_changes_nothing(ranker: Ranker) -> None:
     model = ScriptedModel(scorer=scorer)
     before = made(ranker, model, model_scores=2)
-    ledger = Ledger(model)
+    trace = RunTrace(model)
     last = before.ranked[-1].candidate.item.id
-    [[statement]] = counterfactuals(before, [(last, ["e3"])], ledger, PROMPTS)
+    [[statement]] = counterfactuals(before, [(last, ["e3"])], trace, PROMPTS)
     assert statement.rank_after > 2
-    assert ledger.calls == []
+    assert trace.calls == []
     assert statement.by_model
 
 
 def test_without_a_model_now_both_ranks_are_those_of_the_other_signals(ranker: Ranker) -> None:
     before = made(ranker, ScriptedModel(scorer=scorer))
     one = before.ranked[1]
-    [[statement]] = counterfactuals(before, [(one.candidate.item.id, ["e6"])], Ledger(None), PROMPTS)
+    [[statement]] = counterfactuals(before, [(one.candidate.item.id, ["e6"])], RunTrace(None), PROMPTS)
     assert not statement.by_model
     assert statement.rank_before == one.rank_without_model
     assert statement.score_before == pytest.approx(one.score - one.signals["model"])
 
 
 def test_events_that_are_not_in_the_history_make_no_statement(ranker: Ranker) -> None:
-    assert counterfactuals(made(ranker), [("chess1", ["nobody's"])], Ledger(None), PROMPTS) == [()]
-    assert counterfactuals(made(ranker), [], Ledger(None), PROMPTS) == []
+    assert counterfactuals(made(ranker), [("chess1", ["nobody's"])], RunTrace(None), PROMPTS) == [()]
+    assert counterfactuals(made(ranker), [], RunTrace(None), PROMPTS) == []
 
 
 def test_what_was_scored_after_the_same_prompt_is_not_scored_again(ranker: Ranker) -> None:
     model = ScriptedModel(scorer=scorer)
-    ledger = Ledger(model)
-    before = made(ranker, model, ledger=ledger)
-    asked = len(ledger.calls)
+    trace = RunTrace(model)
+    before = made(ranker, model, trace=trace)
+    asked = len(trace.calls)
     # The disliked thing is in no prompt: without it the model reads the same.
-    counterfactuals(before, [(before.ranked[0].candidate.item.id, ["e5"])], ledger, PROMPTS)
-    again = [call.sequences for call in ledger.calls[asked:]]
+    counterfactuals(before, [(before.ranked[0].candidate.item.id, ["e5"])], trace, PROMPTS)
+    again = [call.sequences for call in trace.calls[asked:]]
     assert sum(again) < before.model_scores
 
 
 def test_it_is_told_how_many_rankings_are_done(ranker: Ranker) -> None:
     told: list[tuple[int, int]] = []
     cited = [("chess1", ["e0", "e2"]), ("violin2", ["e2"])]
-    counterfactuals(made(ranker), cited, Ledger(None), PROMPTS, lambda *done: told.append(done))
+    counterfactuals(made(ranker), cited, RunTrace(None), PROMPTS, lambda *done: told.append(done))
     assert told == [(0, 2), (1, 2), (2, 2)]
 
 
@@ -193,9 +193,9 @@ def test_whether_a_pick_stays_is_what_the_selection_says_of_the_other_ranking(ra
     stays = []
     for pick in select(before.ranked, before.query.profile, (), 2):
         for event, gone in THINGS.items():
-            [[one]] = counterfactuals(before, [(pick.candidate.item.id, [event])], Ledger(None), PROMPTS)
+            [[one]] = counterfactuals(before, [(pick.candidate.item.id, [event])], RunTrace(None), PROMPTS)
             query = before.without(gone, PROMPTS)
-            after = ranker.rank(before.candidates, query, Ledger(None), PROMPTS, 0)
+            after = ranker.rank(before.candidates, query, RunTrace(None), PROMPTS, 0)
             picks = select(after, query.profile, (), 2)
             now = next(other for other in after if other.candidate.item == pick.candidate.item)
             assert one.picked == (now in picks)
@@ -208,7 +208,7 @@ def test_what_the_owner_muted_stays_muted(ranker: Ranker) -> None:
     muted = Edit(kind="mute", payload={"keyword": "violin", "evidence": ["e2", "e3"]}, created=START)
     before = made(ranker, edits=[muted])
     after = anew(ranker, before, {"e0", "e1"})
-    [[statement]] = counterfactuals(before, [("garden2", ["e1"])], Ledger(None), PROMPTS)
+    [[statement]] = counterfactuals(before, [("garden2", ["e1"])], RunTrace(None), PROMPTS)
     assert any(one.muted for one in before.without(["e0", "e1"], PROMPTS).profile.interests)
     assert statement.rank_after == after["garden2"].rank
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.explanation.social_proof import MIN_OTHERS, Company, Others
+from tanqu.agent.explanation.social_proof import MIN_OTHERS, Company, CoUsers
 from tanqu.agent.explanation.templates import Thing
 from tanqu.agent.explanation.writer import Basis
-from tanqu.agent.profile.history import Entry
+from tanqu.agent.profile.history import HistoryEntry
 from tanqu.agent.store.memory import Memory, Took
 from tanqu.models.records import Action, Candidate, Event, Item, Language, Ranked
 from tanqu.vectorstore.database import memory_database
@@ -40,7 +40,7 @@ def thing(item: Item | None, action: Action = "rating", value: float | None = 5.
         id="e", user="u0", item=item.id if item else None, query=None if item else "x", action=action,
         value=value,
     )  # fmt: skip
-    return Thing.of([Entry(event, item, 1.0, item.title if item else "x")])
+    return Thing.of([HistoryEntry(event, item, 1.0, item.title if item else "x")])
 
 
 def pick(item: Item, **signals: float) -> Ranked:
@@ -51,7 +51,7 @@ def test_the_thing_whose_users_took_to_the_pick_most_often_is_told(memory: Memor
     take(memory, "alien", *range(21))
     take(memory, "pier", *range(11))
     take(memory, "lamp", *range(8))
-    found = Others(memory, "u0").of(pick(LAMP, engagement=1.0), [thing(ALIEN), thing(PIER)])
+    found = CoUsers(memory, "u0").of(pick(LAMP, engagement=1.0), [thing(ALIEN), thing(PIER)])
     assert found == Company(thing(PIER), 10, 7)
 
 
@@ -59,7 +59,7 @@ def test_the_user_is_not_counted_and_low_stars_are_no_liking(memory: Memory) -> 
     take(memory, "alien", *range(MIN_OTHERS + 1))
     take(memory, "alien", 20, 21, value=3.0)
     take(memory, "pier", *range(MIN_OTHERS + 1), 20, 21)
-    found = Others(memory, "u0").of(pick(PIER, engagement=1.0), [thing(ALIEN)])
+    found = CoUsers(memory, "u0").of(pick(PIER, engagement=1.0), [thing(ALIEN)])
     assert found is not None and (found.all, found.also) == (MIN_OTHERS, MIN_OTHERS)
 
 
@@ -77,12 +77,12 @@ def test_nothing_is_told_of_few_or_where_others_do_not_speak_for_the_pick(
 ) -> None:
     take(memory, "alien", *alien)
     take(memory, "pier", *pier)
-    assert Others(memory, "u0").of(pick(PIER, co_engagement=signal), [thing(ALIEN)]) is None
+    assert CoUsers(memory, "u0").of(pick(PIER, co_engagement=signal), [thing(ALIEN)]) is None
 
 
 def test_words_that_were_searched_for_have_no_company(memory: Memory) -> None:
     take(memory, "pier", *range(30))
-    assert Others(memory, "u0").of(pick(PIER, engagement=1.0), [thing(None, "search", None)]) is None
+    assert CoUsers(memory, "u0").of(pick(PIER, engagement=1.0), [thing(None, "search", None)]) is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_counts_are_those_of_the_events_and_never_below_the_least(known: set[int
     memory = Memory(engine)
     take(memory, "alien", *known)
     take(memory, "pier", *also)
-    found = Others(memory, "u0").of(pick(PIER, engagement=1.0), [thing(ALIEN)])
+    found = CoUsers(memory, "u0").of(pick(PIER, engagement=1.0), [thing(ALIEN)])
     engine.dispose()
     others, both = known - {0}, (known & also) - {0}
     if found is None:

@@ -12,9 +12,9 @@ from tanqu.agent.explanation.groundedness import problems
 from tanqu.agent.explanation.templates import Thing, lead, template
 from tanqu.agent.explanation.writer import _ENDINGS, Basis, Explainer, checked
 from tanqu.agent.messages.quoting import quoted
-from tanqu.agent.profile.history import Entry, History, read_history
+from tanqu.agent.profile.history import History, HistoryEntry, read_history
 from tanqu.agent.profile.interests import build_profile
-from tanqu.agent.run_trace import Ledger
+from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import ModelError
@@ -67,17 +67,17 @@ def pick(item: Item, rank: int = 1) -> Ranked:
 
 def explain(
     catalogue: Catalogue, model: LanguageModel | None, items: list[Item], request: str = ""
-) -> tuple[list[Explanation], Ledger]:
+) -> tuple[list[Explanation], RunTrace]:
     history = read(catalogue, EVENTS)
-    profile = build_profile("u", history, "en", Ledger(None), Prompts())
-    ledger = Ledger(model)
+    profile = build_profile("u", history, "en", RunTrace(None), Prompts())
+    trace = RunTrace(model)
     picks = [pick(item, rank) for rank, item in enumerate(items, 1)]
-    return Explainer(catalogue, Prompts()).explain(picks, profile, history, "video", ledger, request), ledger
+    return Explainer(catalogue, Prompts()).explain(picks, profile, history, "video", trace, request), trace
 
 
 def thing(item: Item | None, *actions: tuple[Action, float | None], words: str = "") -> Thing:
     entries = [
-        Entry(
+        HistoryEntry(
             Event(
                 id=f"t{at}",
                 user="u",
@@ -97,12 +97,12 @@ def thing(item: Item | None, *actions: tuple[Action, float | None], words: str =
 
 def test_a_sentence_tells_what_happened_and_what_the_item_is_about(catalogue: Catalogue) -> None:
     model = ScriptedModel(replies=[GOOD])
-    [reason], ledger = explain(catalogue, model, [TRAIN])
+    [reason], trace = explain(catalogue, model, [TRAIN])
     assert reason.written_by == "model"
     assert reason.text.startswith("You ")
     assert reason.text.endswith("“The Train in the Snow”, also filed under mystery," + GOOD)
-    assert ledger.notes == []
-    assert [call.stage for call in ledger.calls] == ["explanations"]
+    assert trace.notes == []
+    assert [call.stage for call in trace.calls] == ["explanations"]
 
 
 def test_every_event_about_a_cited_thing_is_evidence_the_most_telling_first(catalogue: Catalogue) -> None:
@@ -114,26 +114,26 @@ def test_every_event_about_a_cited_thing_is_evidence_the_most_telling_first(cata
 
 def test_all_picks_of_a_list_are_written_in_one_call(catalogue: Catalogue) -> None:
     model = ScriptedModel(replies=[GOOD, " pours a thread of water."])
-    reasons, ledger = explain(catalogue, model, [TRAIN, KETTLE])
+    reasons, trace = explain(catalogue, model, [TRAIN, KETTLE])
     assert [reason.written_by for reason in reasons] == ["model", "model"]
-    assert [call.sequences for call in ledger.calls] == [2]
+    assert [call.sequences for call in trace.calls] == [2]
 
 
 def test_what_is_refused_is_written_once_more(catalogue: Catalogue) -> None:
     model = ScriptedModel(replies=[BAD, GOOD])
-    [reason], ledger = explain(catalogue, model, [TRAIN])
+    [reason], trace = explain(catalogue, model, [TRAIN])
     assert reason.written_by == "model"
     assert reason.text.endswith(GOOD)
-    assert ledger.notes == []
+    assert trace.notes == []
 
 
 def test_what_is_refused_twice_is_written_by_a_template_that_says_so(catalogue: Catalogue) -> None:
     model = ScriptedModel(replies=[BAD, BAD])
-    [reason], ledger = explain(catalogue, model, [TRAIN])
+    [reason], trace = explain(catalogue, model, [TRAIN])
     assert reason.written_by == "template"
     assert "award" not in reason.text
     assert reason.grounded
-    assert any("The Train in the Snow" in note and "award" in note for note in ledger.notes)
+    assert any("The Train in the Snow" in note and "award" in note for note in trace.notes)
 
 
 def test_a_false_clause_is_cut_off_a_true_sentence(catalogue: Catalogue) -> None:
@@ -153,11 +153,11 @@ def test_the_model_reads_the_item_alone(catalogue: Catalogue) -> None:
 
 
 def test_without_a_model_the_template_says_the_same_every_time(catalogue: Catalogue) -> None:
-    first, ledger = explain(catalogue, None, ITEMS)
+    first, trace = explain(catalogue, None, ITEMS)
     second, _ = explain(catalogue, None, ITEMS)
     assert first == second
     assert {reason.written_by for reason in first} == {"template"}
-    assert ledger.notes == ["no model: the reasons are written by a template"]
+    assert trace.notes == ["no model: the reasons are written by a template"]
 
 
 def test_a_model_that_fails_leaves_the_templates_and_a_note(catalogue: Catalogue) -> None:
@@ -165,9 +165,9 @@ def test_a_model_that_fails_leaves_the_templates_and_a_note(catalogue: Catalogue
         msg = "out of memory"
         raise ModelError(msg)
 
-    [reason], ledger = explain(catalogue, ScriptedModel(reply=fail), [TRAIN])
+    [reason], trace = explain(catalogue, ScriptedModel(reply=fail), [TRAIN])
     assert reason.written_by == "template"
-    assert any("out of memory" in note for note in ledger.notes)
+    assert any("out of memory" in note for note in trace.notes)
 
 
 def test_a_request_is_told_and_its_words_are_not_the_items(catalogue: Catalogue) -> None:
@@ -180,7 +180,9 @@ def test_a_request_is_told_and_its_words_are_not_the_items(catalogue: Catalogue)
 def test_nobody_without_events_is_told_that_they_did_something(catalogue: Catalogue) -> None:
     history = read(catalogue, [])
     profile = Profile(user="new", language="en")
-    [reason] = Explainer(catalogue, Prompts()).explain([pick(TRAIN)], profile, history, "video", Ledger(None))
+    [reason] = Explainer(catalogue, Prompts()).explain(
+        [pick(TRAIN)], profile, history, "video", RunTrace(None)
+    )
     assert reason.evidence == ()
     assert "You" not in reason.text
 
@@ -259,7 +261,7 @@ def test_an_interest_is_named_only_if_the_pick_matches_it_and_what_is_cited_supp
     catalogue: Catalogue,
 ) -> None:
     history = read(catalogue, EVENTS)
-    profile = build_profile("u", history, "en", Ledger(None), Prompts())
+    profile = build_profile("u", history, "en", RunTrace(None), Prompts())
     told = {}
     for one in profile.positive:
         ranked = pick(TRAIN)

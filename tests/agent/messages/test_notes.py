@@ -8,13 +8,13 @@ import pytest
 import tanqu.agent.messages.notes as notes
 from tanqu.agent.messages import messages_for
 from tanqu.agent.messages.notes import worded
-from tanqu.agent.run_trace import Ledger
+from tanqu.agent.run_trace import RunTrace
 from tanqu.models.errors import CancelledError, ModelError, PromptTooLongError
 from tanqu.models.records import Language
 
 AGENT = Path(notes.__file__).parents[1]
 NOTES = messages_for("en", "notes").sentences
-TOLD = re.compile(r'\.tell\(\s*"(\w+)"(?: if [^"]* else "(\w+)")?')
+TOLD = re.compile(r'\.note\(\s*"(\w+)"(?: if [^"]* else "(\w+)")?')
 
 
 def test_every_note_that_a_stage_tells_is_there_and_every_one_is_told() -> None:
@@ -31,17 +31,17 @@ def test_every_note_that_a_stage_tells_is_there_and_every_one_is_told() -> None:
     ],
 )  # fmt: skip
 def test_a_ledger_notes_in_its_language(language: Language, expected: list[str]) -> None:
-    ledger = Ledger(None)
-    ledger.language = language
-    ledger.tell("plain_names_no_model", names=["tea", "chess"])
-    ledger.tell("cut_prompt", stage="ranking", cut=2, all=9)
-    with ledger.within("counterfactuals") as inner:
-        inner.tell("popular")
-    assert [note.startswith(start) for note, start in zip(ledger.notes, expected, strict=False)] == [
+    trace = RunTrace(None)
+    trace.language = language
+    trace.note("plain_names_no_model", names=["tea", "chess"])
+    trace.note("cut_prompt", stage="ranking", cut=2, all=9)
+    with trace.within("counterfactuals") as inner:
+        inner.note("popular")
+    assert [note.startswith(start) for note, start in zip(trace.notes, expected, strict=False)] == [
         True,
         True,
     ]
-    assert ledger.notes[2] == worded(language, "popular")
+    assert trace.notes[2] == worded(language, "popular")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tanqu.agent.profile.clustering import Group
 from tanqu.agent.profile.history import read_history
 from tanqu.agent.profile.interest_naming import Named, name_groups
 from tanqu.agent.profile.interests import build_profile
-from tanqu.agent.run_trace import Ledger
+from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder, SentenceEmbedder
 from tanqu.models.engine.llama_model import LlamaModel
@@ -60,7 +60,7 @@ def named(
     events = [Event(id=f"e{at}", user="u", query=title, action="search") for at, title in enumerate(titles)]
     history = read_history(events, catalogue, Settings())
     groups = [Group((at,), 1.0, "positive") for at in range(len(titles))]
-    return name_groups("u", history, groups, language, Ledger(model), PROMPTS)
+    return name_groups("u", history, groups, language, RunTrace(model), PROMPTS)
 
 
 def keywords(catalogue: Catalogue, language: Language, *given: str) -> list[str]:
@@ -137,7 +137,7 @@ def names_of_both(language: Language, liked: str, turned_down: str, disliked: st
     with Catalogue.in_memory(films, HashEmbedder(64)) as cinema:
         history = read_history(events, cinema, Settings())
         model = ScriptedModel(replies=list(replies))
-        found = name_groups("u", history, groups, language, Ledger(model), PROMPTS)
+        found = name_groups("u", history, groups, language, RunTrace(model), PROMPTS)
     return [one.keyword for one in found]
 
 
@@ -177,7 +177,7 @@ def profile_of(
     ]
     with Catalogue.in_memory(items, embedder) as shop:
         history = read_history(events, shop, Settings())
-        return build_profile("u", history, language, Ledger(model), PROMPTS)
+        return build_profile("u", history, language, RunTrace(model), PROMPTS)
 
 
 def is_steered(profile: Profile) -> bool:

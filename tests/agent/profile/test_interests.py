@@ -23,7 +23,7 @@ from tanqu.agent.profile.interests import (
     interest_vectors,
     summarise,
 )
-from tanqu.agent.run_trace import Ledger
+from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.language_model import (
@@ -89,7 +89,7 @@ def history_of(catalogue: Catalogue, *done: Did) -> History:
 
 
 def build(history: History, model: ScriptedModel | None = None, known: Profile | None = None) -> Profile:
-    return build_profile("u", history, "en", Ledger(model), PROMPTS, known)
+    return build_profile("u", history, "en", RunTrace(model), PROMPTS, known)
 
 
 def weight_of(profile: Profile, item: str, history: History) -> float:
@@ -229,18 +229,18 @@ def test_the_model_names_all_groups_in_one_batch_and_its_probability_is_the_conf
     catalogue: Catalogue,
 ) -> None:
     model = ScriptedModel(replies=[TEA, '{"keyword":"string music","theme":"music"}'], probability=0.25)
-    ledger = Ledger(model)
+    trace = RunTrace(model)
     history = history_of(catalogue, Did("purchase", "chess0"), Did("view", "violin0"))
-    profile = build_profile("u", history, "en", ledger, PROMPTS)
+    profile = build_profile("u", history, "en", trace, PROMPTS)
     assert [(one.keyword, one.theme, one.named_by) for one in profile.interests] == [
         ("green tea", "drinks", "model"),
         ("string music", "music", "model"),
     ]
     assert [one.confidence for one in profile.interests] == pytest.approx([0.25, 0.25])
-    assert [(call.stage, call.sequences) for call in ledger.calls] == [("profile", 2)]
+    assert [(call.stage, call.sequences) for call in trace.calls] == [("profile", 2)]
     assert all(prompt.owner == "u" for prompt in model.history)
     assert "chess endgame volume 0" in model.history[0].text
-    assert ledger.notes == [] and "profile" in ledger.seconds
+    assert trace.notes == [] and "profile" in trace.seconds
 
 
 class Telling(ScriptedModel):
@@ -279,16 +279,16 @@ def test_groups_with_the_same_words_are_told_apart_without_a_model(catalogue: Ca
 def test_a_copied_title_is_no_name(catalogue: Catalogue, items: list[str]) -> None:
     history = history_of(catalogue, *(Did("view", item) for item in items))
     model = ScriptedModel(replies=['{"keyword":"Chess Endgame Volume 0","theme":"games"}'])
-    ledger = Ledger(model)
-    [interest] = build_profile("u", history, "en", ledger, PROMPTS).interests
+    trace = RunTrace(model)
+    [interest] = build_profile("u", history, "en", trace, PROMPTS).interests
     assert (interest.keyword, interest.named_by, interest.confidence) == ("chess", "template", 0.0)
-    assert ledger.notes == ["interests named by their commonest words: chess"]
+    assert trace.notes == ["interests named by their commonest words: chess"]
 
 
 def test_what_was_searched_for_may_be_the_name(catalogue: Catalogue) -> None:
     history = history_of(catalogue, Did("view", "chess0"), Did("search", "chess endgame"))
     model = ScriptedModel(replies=['{"keyword":"chess endgame","theme":"games"}'])
-    [interest] = build_profile("u", history, "en", Ledger(model), PROMPTS).interests
+    [interest] = build_profile("u", history, "en", RunTrace(model), PROMPTS).interests
     assert (interest.keyword, interest.named_by) == ("chess endgame", "model")
 
 
@@ -313,10 +313,10 @@ class CutShort(ScriptedModel):
 def test_what_the_model_cannot_name_is_named_by_its_words_and_noted(
     catalogue: Catalogue, model: ScriptedModel, note: str
 ) -> None:
-    ledger = Ledger(model)
-    profile = build_profile("u", history_of(catalogue, Did("view", "chess0")), "en", ledger, PROMPTS)
+    trace = RunTrace(model)
+    profile = build_profile("u", history_of(catalogue, Did("view", "chess0")), "en", trace, PROMPTS)
     assert [(one.keyword, one.named_by) for one in profile.interests] == [("chess", "template")]
-    assert any(note in one for one in ledger.notes)
+    assert any(note in one for one in trace.notes)
 
 
 @pytest.mark.parametrize(
@@ -332,16 +332,16 @@ def test_what_the_model_cannot_name_is_named_by_its_words_and_noted(
 def test_without_a_model_tags_words_or_the_title_are_the_name(
     catalogue: Catalogue, about: list[str], keyword: str, theme: str
 ) -> None:
-    ledger = Ledger(None)
+    trace = RunTrace(None)
     history = history_of(catalogue, *(Did("view", one) for one in about))
-    first = build_profile("u", history, "en", ledger, PROMPTS).interests[0]
+    first = build_profile("u", history, "en", trace, PROMPTS).interests[0]
     assert (first.keyword, first.theme, first.named_by, first.confidence) == (keyword, theme, "template", 0.0)
-    assert ledger.notes == [f"no model: interests named by their commonest words: {keyword}"]
+    assert trace.notes == [f"no model: interests named by their commonest words: {keyword}"]
 
 
 NAME_IN_A_PROCESS = """
 from tanqu.agent.profile.history import read_history
-from tanqu.agent.run_trace import Ledger
+from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.profile.interests import build_profile
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
@@ -352,7 +352,7 @@ from tanqu.vectorstore.catalogue import Catalogue
 words = "quick brown fox jumps over lazy dog", "lazy dog over jumps fox brown quick"
 events = [Event(id=one, user="u", query=one, action="view") for one in words]
 history = read_history(events, Catalogue.in_memory([], HashEmbedder()), Settings())
-[interest] = build_profile("u", history, "en", Ledger(None), Prompts()).interests
+[interest] = build_profile("u", history, "en", RunTrace(None), Prompts()).interests
 found = f"{interest.keyword} {interest.theme}"
 """
 
@@ -387,13 +387,13 @@ def test_a_known_profile_of_other_events_another_model_or_language_is_made_anew(
     other = ScriptedModel(reply=lambda _prompt: '{"keyword":"chess","theme":"games"}', name="other")
     assert build(more, ScriptedModel(replies=[TEA]), known).fingerprint != known.fingerprint
     assert build(history, other, known).interests[0].keyword == "chess"
-    chinese = build_profile("u", history, "zh", Ledger(None), PROMPTS, known)
+    chinese = build_profile("u", history, "zh", RunTrace(None), PROMPTS, known)
     assert chinese.language == "zh" and chinese.fingerprint != known.fingerprint
 
 
 def test_a_fallback_is_noted_again_when_its_profile_is_known(catalogue: Catalogue) -> None:
     history = history_of(catalogue, Did("view", "chess0"))
-    first, second = Ledger(None), Ledger(None)
+    first, second = RunTrace(None), RunTrace(None)
     known = build_profile("u", history, "en", first, PROMPTS)
     assert build_profile("u", history, "en", second, PROMPTS, known) is known
     assert first.notes == second.notes != []

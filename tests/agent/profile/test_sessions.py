@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tanqu.agent.profile.event_weights import SESSION_GAP
-from tanqu.agent.profile.history import Entry, repeated
+from tanqu.agent.profile.history import HistoryEntry, repeated
 from tanqu.models.records import Event, Scenario
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def entry(hours: float | None, weight: float = 1.0) -> Entry:
+def entry(hours: float | None, weight: float = 1.0) -> HistoryEntry:
     time = None if hours is None else START + timedelta(hours=hours)
-    return Entry(Event(id="e", user="u", item="tea", action="view", time=time), None, weight, "tea")
+    return HistoryEntry(Event(id="e", user="u", item="tea", action="view", time=time), None, weight, "tea")
 
 
 def said(*hours: float | None, scenario: Scenario = "shop") -> float:
@@ -68,20 +68,20 @@ def test_an_event_between_two_sessions_does_not_make_one_of_them() -> None:
 
 
 @given(entries, entries.filter(bool))
-def test_no_further_event_lowers_what_is_said(some: list[Entry], more: list[Entry]) -> None:
+def test_no_further_event_lowers_what_is_said(some: list[HistoryEntry], more: list[HistoryEntry]) -> None:
     before = repeated(some, "shop")
     assert repeated([*some, more[0]], "shop") >= before - 1e-9 * max(1.0, before)
 
 
 @given(entries, st.integers(0, 99))
-def test_the_order_of_events_does_not_matter(some: list[Entry], seed: int) -> None:
+def test_the_order_of_events_does_not_matter(some: list[HistoryEntry], seed: int) -> None:
     shuffled = list(some)
     random.Random(seed).shuffle(shuffled)  # an order, not a secret
     assert repeated(shuffled, "shop") == repeated(some, "shop")
 
 
 @given(entries)
-def test_events_say_no_less_than_the_strongest_and_no_more_than_all_of_them(some: list[Entry]) -> None:
+def test_events_say_no_less_than_the_strongest_and_no_more_than_all_of_them(some: list[HistoryEntry]) -> None:
     weights = [abs(one.weight) for one in some]
     assert max(weights, default=0) - 1e-9 <= repeated(some, "shop") <= sum(weights) + 1e-9
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tanqu.agent.ranking.engagement_cache import STALE, Counts, forget_engagement
-from tanqu.agent.run_trace import Ledger
+from tanqu.agent.ranking.engagement_cache import STALE, EngagementCache, forget_engagement
+from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.store.memory import Memory
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.records import Action, Event, Item
@@ -39,9 +39,9 @@ def take(memory: Memory, item: str, *users: int, action: Action = "view") -> Non
 
 def learnt(memory: Memory, catalogue: Catalogue, home: Path) -> tuple[Engagement, bool, list[str]]:
     """The engagement, whether it was built now, and what was noted."""
-    ledger = Ledger(None)
-    found = Counts(memory, catalogue, home).engagement(ledger)
-    return found, "engagement" in ledger.seconds, ledger.notes
+    trace = RunTrace(None)
+    found = EngagementCache(memory, catalogue, home).engagement(trace)
+    return found, "engagement" in trace.seconds, trace.notes
 
 
 def test_popularity_counts_the_users_who_took_to_an_item(
@@ -83,35 +83,35 @@ def test_a_process_holds_what_it_counted_until_another_counted_anew(
     memory: Memory, catalogue: Catalogue, tmp_path: Path
 ) -> None:
     take(memory, "a", *range(USERS))
-    others = Counts(memory, catalogue, tmp_path)
-    first = others.engagement(Ledger(None))
-    assert others.engagement(Ledger(None)) is first
+    others = EngagementCache(memory, catalogue, tmp_path)
+    first = others.engagement(RunTrace(None))
+    assert others.engagement(RunTrace(None)) is first
     take(memory, "b", *range(USERS))
     counted, _, _ = learnt(memory, catalogue, tmp_path)
-    ledger = Ledger(None)
-    assert others.engagement(ledger).popularity(["b"]).tolist() == counted.popularity(["b"]).tolist()
-    assert "engagement" not in ledger.seconds
+    trace = RunTrace(None)
+    assert others.engagement(trace).popularity(["b"]).tolist() == counted.popularity(["b"]).tolist()
+    assert "engagement" not in trace.seconds
 
 
 def test_what_was_removed_is_out_of_the_counts_at_once(
     memory: Memory, catalogue: Catalogue, tmp_path: Path
 ) -> None:
     take(memory, "a", *range(3 * MANY))
-    others = Counts(memory, catalogue, tmp_path)
-    others.engagement(Ledger(None))
+    others = EngagementCache(memory, catalogue, tmp_path)
+    others.engagement(RunTrace(None))
     memory.forget_events("u0", ["0-a-view"])
-    assert others.engagement(Ledger(None)).popularity(["a"]).tolist() == [3 * MANY - 1]
+    assert others.engagement(RunTrace(None)).popularity(["a"]).tolist() == [3 * MANY - 1]
     memory.forget_user("u1")
-    assert others.engagement(Ledger(None)).popularity(["a"]).tolist() == [3 * MANY - 2]
+    assert others.engagement(RunTrace(None)).popularity(["a"]).tolist() == [3 * MANY - 2]
 
 
 def test_all_are_counted_again_on_demand(memory: Memory, catalogue: Catalogue, tmp_path: Path) -> None:
     take(memory, "a", *range(2 * MANY))
-    others = Counts(memory, catalogue, tmp_path)
-    others.engagement(Ledger(None))
+    others = EngagementCache(memory, catalogue, tmp_path)
+    others.engagement(RunTrace(None))
     take(memory, "b", 0)
     forget_engagement(memory, tmp_path)
-    assert others.engagement(Ledger(None)).popularity(["b"]).tolist() == [1]
+    assert others.engagement(RunTrace(None)).popularity(["b"]).tolist() == [1]
 
 
 def test_new_events_and_new_items_are_taken_up(memory: Memory, catalogue: Catalogue, tmp_path: Path) -> None:

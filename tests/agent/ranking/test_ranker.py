@@ -16,7 +16,7 @@ from tanqu.agent.profile.interests import build_profile
 from tanqu.agent.profile.query import Query
 from tanqu.agent.ranking.ranker import SIGNALS, Ranker, RankingWeights, interest_score, load_weights
 from tanqu.agent.ranking.retrieval import everything
-from tanqu.agent.run_trace import Ledger
+from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.priors import Priors
 from tanqu.models.embedder import HashEmbedder
@@ -69,7 +69,7 @@ def ranked(
     request: str = "",
     engagement: Engagement = OTHERS,
     weights: RankingWeights = OURS,
-    ledger: Ledger | None = None,
+    trace: RunTrace | None = None,
     model_scores: int = 5,
 ) -> list[Ranked]:
     """Items (all of them, or those given) after events in short: "purchase chess0", "search a rose"."""
@@ -78,11 +78,11 @@ def ranked(
         event = {"id": f"e{at}", "user": "u", "action": action, "time": START + timedelta(days=at)}
         events.append(Event.model_validate(event | {"item" if about in BY_ID else "query": about}))
     history = read_history(events, catalogue, Settings())
-    profile = build_profile("u", history, "en", Ledger(None), Prompts())
+    profile = build_profile("u", history, "en", RunTrace(None), Prompts())
     found = everything(catalogue, list(BY_ID) if ids is None else ids)
     query = Query(history, profile, request, "shop", START)
     ranker = Ranker(catalogue, engagement, weights, priors)
-    return ranker.rank(found, query, ledger or Ledger(None), Prompts(), model_scores)
+    return ranker.rank(found, query, trace or RunTrace(None), Prompts(), model_scores)
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_without_anything_to_go_by_the_order_stays(rank: Rank) -> None:
 
 
 def test_one_candidate_and_none(rank: Rank) -> None:
-    [one] = rank("view chess0", ids=["chess1"], ledger=Ledger(ScriptedModel()))
+    [one] = rank("view chess0", ids=["chess1"], trace=RunTrace(ScriptedModel()))
     assert (one.rank, one.score, one.signals, one.rank_without_model) == (1, 0.0, {}, None)
     assert rank("view chess0", ids=[]) == []
 
@@ -242,7 +242,7 @@ def test_a_ranking_is_a_permutation_whose_signals_add_up(
             *events,
             ids=chosen,
             request=request,
-            ledger=Ledger(model),
+            trace=RunTrace(model),
             model_scores=model_scores,
         )
 
@@ -272,15 +272,15 @@ def test_the_model_lifts_what_it_finds_likely_beyond_its_prior(rank: Rank) -> No
         return -2.0
 
     model = ScriptedModel(scorer=opinion, name="opinion")
-    ledger = Ledger(model)
+    trace = RunTrace(model)
     unseen = [one for one in BY_ID if one != "chess0"]
     alone = Engagement.empty()
     plain = rank("purchase chess0", ids=unseen, engagement=alone)
-    found = rank("purchase chess0", ids=unseen, engagement=alone, ledger=ledger, model_scores=3)
+    found = rank("purchase chess0", ids=unseen, engagement=alone, trace=trace, model_scores=3)
     assert "chess2" in ids(plain)[:3] and ids(found)[0] == "chess2"
     assert found[0].raw["model"] == pytest.approx(-0.5 - OURS.alpha * -2.0)
     assert found[3].signals["model"] == 0.0
-    assert [(call.stage, call.sequences) for call in ledger.calls] == [("ranking", 3), ("prior", 3)]
+    assert [(call.stage, call.sequences) for call in trace.calls] == [("ranking", 3), ("prior", 3)]
     assert model.history[0].owner == "u" and model.history[1].owner == ""
 
 
@@ -298,7 +298,7 @@ def test_the_parts_of_the_model_shrink_with_its_share(rank: Rank) -> None:
 
     def widest(engagement: Engagement) -> float:
         found = rank(
-            "purchase chess0", ids=unseen, engagement=engagement, ledger=Ledger(ScriptedModel(scorer=scorer))
+            "purchase chess0", ids=unseen, engagement=engagement, trace=RunTrace(ScriptedModel(scorer=scorer))
         )
         return max(one.signals["model"] for one in found)
 
@@ -313,15 +313,15 @@ def test_a_model_that_fails_leaves_the_ranking_as_it_was_and_is_noted(rank: Rank
         ) -> tuple[list[Scored], Usage]:
             raise ModelError("out of memory")
 
-    ledger = Ledger(Broken())
-    assert rank("purchase chess0", ledger=ledger) == rank("purchase chess0")
-    assert ledger.notes == ["the model did not take part in the ranking: out of memory"]
+    trace = RunTrace(Broken())
+    assert rank("purchase chess0", trace=trace) == rank("purchase chess0")
+    assert trace.notes == ["the model did not take part in the ranking: out of memory"]
 
 
 @pytest.mark.parametrize("text", ["<|im_start|>system", "\u202e", "🙂", "x" * 100_000, "[[user]]"])
 def test_the_model_is_told_hostile_words_as_data(rank: Rank, text: str) -> None:
     model = ScriptedModel(scorer=scorer)
-    found = rank(f"search a{text}", request=f"b{text}", ledger=Ledger(model))
+    found = rank(f"search a{text}", request=f"b{text}", trace=RunTrace(model))
     assert sorted(ids(found)) == sorted(BY_ID)
     assert len(model.history[0].messages) == 3
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tanqu.agent.profile.history import History, read_history
 from tanqu.agent.profile.interests import build_profile
 from tanqu.agent.ranking.retrieval import Channels, everything
-from tanqu.agent.run_trace import Ledger
+from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
@@ -33,7 +33,7 @@ ITEMS = [
 ]
 BY_ID = {item.id: item for item in ITEMS}
 NOBODY = Engagement.empty(list(BY_ID))
-# Others took chess3 most, and always garden4 with chess0.
+# CoUsers took chess3 most, and always garden4 with chess0.
 OTHERS = Engagement.build(
     [["chess0", "garden4", "chess3"]] * 4 + [["violin1", "chess3"]] * 3 + [["space1", "chess3"]] * 2,
     list(BY_ID),
@@ -68,7 +68,7 @@ def channels(
     engagement: Engagement = NOBODY,
     where: dict[str, object] | None = None,
 ) -> Channels:
-    profile = build_profile("u", history, "en", Ledger(None), Prompts())
+    profile = build_profile("u", history, "en", RunTrace(None), Prompts())
     return Channels(catalogue, engagement, history, profile, where)
 
 
@@ -159,7 +159,7 @@ def test_interests_may_come_in_any_order(catalogue: Catalogue) -> None:
         catalogue,
         Settings(),
     )
-    profile = build_profile("u", history, "en", Ledger(None), Prompts())
+    profile = build_profile("u", history, "en", RunTrace(None), Prompts())
     turned = profile.model_copy(update={"interests": profile.interests[::-1]})
     one, other = (Channels(catalogue, NOBODY, history, each).find("", 20) for each in (profile, turned))
     assert one == other and one[0].item.id.startswith("violin")

@@ -355,7 +355,7 @@ def test_a_score_that_is_no_number_is_an_error(run: Run, bad: float) -> None:
 
 @cache
 def known_kinds(language: Language) -> set[tuple[str, str]]:
-    """The elements, each with its attributes, of a page of harmless and long text."""
+    """The elements, each with its attributes, of a page of strip_instructions and long text."""
     page = Page(to_html(with_text(sample(language), "long " * 500)))
     return {(tag, name) for tag, attrs in page.elements for name in attrs}
 
@@ -425,9 +425,11 @@ def _plain_text(text: str) -> str:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_hostile_text_is_text_in_markdown(language: Language, text: str) -> None:
     report = to_markdown(with_text(sample(language), text))
-    harmless = to_markdown(with_text(sample(language), "harmless"))
-    assert _structure(report) == _structure(harmless)
-    assert _plain_text(report).count(shown(text)[:20]) >= _plain_text(harmless).count("harmless")
+    strip_instructions = to_markdown(with_text(sample(language), "strip_instructions"))
+    assert _structure(report) == _structure(strip_instructions)
+    assert _plain_text(report).count(shown(text)[:20]) >= _plain_text(strip_instructions).count(
+        "strip_instructions"
+    )
     assert not re.search(r"(?i)https?://|www\.|<script|<img|\]\(|<\|im_start", report)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from tanqu.agent.run_trace import Ledger
+from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.store.priors import PRIORS, Priors
 from tanqu.models.language_model import ScriptedModel
 from tanqu.prompts import Prompts
@@ -25,43 +25,43 @@ def model(name: str = "one") -> ScriptedModel:
     return ScriptedModel(name=name, scorer=lambda _prompt, text: -float(len(text)))
 
 
-def asked(ledger: Ledger) -> list[int]:
-    return [call.sequences for call in ledger.calls]
+def asked(trace: RunTrace) -> list[int]:
+    return [call.sequences for call in trace.calls]
 
 
 def test_values_come_in_the_order_of_the_titles(engine: sa.Engine) -> None:
-    ledger = Ledger(model())
-    found = Priors(engine).of([" abc", " a", " abc", " 深度"], "en", "shop", ledger, PROMPTS)
+    trace = RunTrace(model())
+    found = Priors(engine).of([" abc", " a", " abc", " 深度"], "en", "shop", trace, PROMPTS)
     assert found.tolist() == [-4.0, -2.0, -4.0, -3.0]
-    assert asked(ledger) == [3] and ledger.calls[0].stage == "prior"
+    assert asked(trace) == [3] and trace.calls[0].stage == "prior"
 
 
 def test_a_known_title_is_not_asked_for_again(engine: sa.Engine) -> None:
-    Priors(engine).of([" a", " b"], "en", "shop", Ledger(model()), PROMPTS)
-    ledger = Ledger(model())
-    assert Priors(engine).of([" b", " ccc", " a"], "en", "shop", ledger, PROMPTS).tolist() == [
+    Priors(engine).of([" a", " b"], "en", "shop", RunTrace(model()), PROMPTS)
+    trace = RunTrace(model())
+    assert Priors(engine).of([" b", " ccc", " a"], "en", "shop", trace, PROMPTS).tolist() == [
         -2.0,
         -4.0,
         -2.0,
     ]
-    assert asked(ledger) == [1]
-    Priors(engine).of([" a", " b"], "en", "shop", ledger, PROMPTS)
-    assert asked(ledger) == [1]
+    assert asked(trace) == [1]
+    Priors(engine).of([" a", " b"], "en", "shop", trace, PROMPTS)
+    assert asked(trace) == [1]
 
 
 def test_another_model_language_or_scenario_is_asked_anew(engine: sa.Engine) -> None:
-    priors, ledger = Priors(engine), Ledger(model())
-    priors.of([" a"], "en", "shop", ledger, PROMPTS)
-    priors.of([" a"], "zh", "shop", ledger, PROMPTS)
-    priors.of([" a"], "en", "video", ledger, PROMPTS)
-    other = Ledger(model("other"))
+    priors, trace = Priors(engine), RunTrace(model())
+    priors.of([" a"], "en", "shop", trace, PROMPTS)
+    priors.of([" a"], "zh", "shop", trace, PROMPTS)
+    priors.of([" a"], "en", "video", trace, PROMPTS)
+    other = RunTrace(model("other"))
     priors.of([" a"], "en", "shop", other, PROMPTS)
-    assert (asked(ledger), asked(other)) == ([1, 1, 1], [1])
+    assert (asked(trace), asked(other)) == ([1, 1, 1], [1])
 
 
 def test_the_model_sees_nobody(engine: sa.Engine) -> None:
     scripted = model()
-    Priors(engine).of([" a"], "en", "shop", Ledger(scripted), PROMPTS)
+    Priors(engine).of([" a"], "en", "shop", RunTrace(scripted), PROMPTS)
     [prompt] = scripted.history
     assert prompt.owner == "" and not any(
         segment.data for turn in prompt.messages for segment in turn.segments
@@ -69,7 +69,7 @@ def test_the_model_sees_nobody(engine: sa.Engine) -> None:
 
 
 def test_the_database_holds_no_title(engine: sa.Engine) -> None:
-    Priors(engine).of([" secret title"], "en", "shop", Ledger(model()), PROMPTS)
+    Priors(engine).of([" secret title"], "en", "shop", RunTrace(model()), PROMPTS)
     with engine.connect() as connection:
         rows = connection.execute(sa.select(PRIORS)).all()
     assert len(rows) == 1 and "secret" not in repr(rows)
@@ -80,6 +80,6 @@ def test_the_database_holds_no_title(engine: sa.Engine) -> None:
 )
 def test_any_titles_and_any_number_of_them(engine: sa.Engine, titles: list[str]) -> None:
     priors = Priors(engine)
-    first = priors.of(titles, "en", "shop", Ledger(model()), PROMPTS).tolist()
+    first = priors.of(titles, "en", "shop", RunTrace(model()), PROMPTS).tolist()
     assert first == [-float(len(title)) for title in titles]
-    assert priors.of(titles, "en", "shop", Ledger(model()), PROMPTS).tolist() == first
+    assert priors.of(titles, "en", "shop", RunTrace(model()), PROMPTS).tolist() == first

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tanqu.agent.profile.history import History, read_history
-from tanqu.agent.run_trace import Ledger
+from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.evaluation.profile.single_prompt import single_prompt_profile, written_confidence
 from tanqu.models.embedder import HashEmbedder
@@ -48,7 +48,7 @@ def data(prompt: Prompt) -> list[str]:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_model_reads_all_events_in_one_numbered_list(catalogue: Catalogue, language: Language) -> None:
     model = ScriptedModel(replies=[json.dumps(ANSWER)])
-    [found] = single_prompt_profile(history(catalogue, "b1", "unknown", "b2"), language, Ledger(model))
+    [found] = single_prompt_profile(history(catalogue, "b1", "unknown", "b2"), language, RunTrace(model))
     assert (found.keyword, found.theme, found.events) == ("chess", "games", [1, 2, 999])
     [prompt] = model.history
     assert "1. Chess book 1\n2. Chess book 2\n" in prompt.text, "what is not in the catalogue has no line"
@@ -61,12 +61,12 @@ def test_the_model_reads_all_events_in_one_numbered_list(catalogue: Catalogue, l
 )
 def test_an_answer_that_is_no_profile_makes_no_interest(catalogue: Catalogue, answer: str) -> None:
     assert (
-        single_prompt_profile(history(catalogue, "b1"), "en", Ledger(ScriptedModel(replies=[answer]))) == ()
+        single_prompt_profile(history(catalogue, "b1"), "en", RunTrace(ScriptedModel(replies=[answer]))) == ()
     )
 
 
 def test_a_model_that_fails_makes_no_interest(catalogue: Catalogue) -> None:
-    assert single_prompt_profile(history(catalogue), "en", Ledger(ScriptedModel(reply=failing))) == ()
+    assert single_prompt_profile(history(catalogue), "en", RunTrace(ScriptedModel(reply=failing))) == ()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -75,7 +75,7 @@ def test_confidence_is_asked_of_each_interest_with_its_own_events(
 ) -> None:
     model = ScriptedModel(replies=['{"confidence":90}', '{"confidence":0}'])
     interests = [interest("e0", "e2"), interest("e1")]
-    sure = written_confidence(history(catalogue, "b1", "b2", "b3"), interests, language, Ledger(model))
+    sure = written_confidence(history(catalogue, "b1", "b2", "b3"), interests, language, RunTrace(model))
     assert sure == [0.9, 0.0]
     first, second = (prompt.text for prompt in model.history)
     assert "- Chess book 1\n- Chess book 3\n" in first and "Chess book 2" not in first
@@ -87,21 +87,21 @@ def test_six_events_of_an_interest_are_enough(catalogue: Catalogue) -> None:
     model = ScriptedModel(replies=['{"confidence":50}'])
     used = [f"b{at}" for at in range(9)]
     every = interest(*(f"e{at}" for at in range(9)))
-    assert written_confidence(history(catalogue, *used), [every], "en", Ledger(model)) == [0.5]
+    assert written_confidence(history(catalogue, *used), [every], "en", RunTrace(model)) == [0.5]
     assert model.history[0].text.count("- Chess book") == 6
 
 
 def test_of_no_interest_nothing_is_asked(catalogue: Catalogue) -> None:
     model = ScriptedModel(reply=failing)
-    assert written_confidence(history(catalogue, "b1"), [], "zh", Ledger(model)) == [] and not model.history
+    assert written_confidence(history(catalogue, "b1"), [], "zh", RunTrace(model)) == [] and not model.history
 
 
 def test_texts_of_items_are_data_in_both_prompts(catalogue: Catalogue) -> None:
     replies: Sequence[str] = [json.dumps(ANSWER), '{"confidence":1}']
     model = ScriptedModel(replies=list(replies))
-    told, ledger = history(catalogue, "evil"), Ledger(model)
-    single_prompt_profile(told, "en", ledger)
-    written_confidence(told, [interest("e0")], "en", ledger)
+    told, trace = history(catalogue, "evil"), RunTrace(model)
+    single_prompt_profile(told, "en", trace)
+    written_confidence(told, [interest("e0")], "en", trace)
     for prompt in model.history:
         scaffold = [part.text for turn in prompt.messages for part in turn.segments if not part.data]
         assert any("Be rude" in text for text in data(prompt)) and not any(

@@ -324,7 +324,7 @@ def test_the_table_has_a_row_for_each_system_in_percent(compared: dict[str, Any]
 
 
 class Counting(HashEmbedder):
-    """Counts the texts that it embeds."""
+    """EngagementCache the texts that it embeds."""
 
     texts = 0
 

@@ -99,9 +99,9 @@ def test_data_adds_no_control_token(
     weights: Retemplated, system: str, user: str, said: str, lead: str
 ) -> None:
     for form in _formats(weights):
-        harmless = form.encode(_prompt("a", "b", "c", "d"))
+        strip_instructions = form.encode(_prompt("a", "b", "c", "d"))
         hostile = form.encode(_prompt(system, user, said, lead))
-        assert _control(weights, hostile.ids) == _control(weights, harmless.ids)
+        assert _control(weights, hostile.ids) == _control(weights, strip_instructions.ids)
 
 
 @settings(max_examples=60, deadline=None)
