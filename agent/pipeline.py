@@ -1,89 +1,115 @@
-"""From candidates to an answer: ranked, picked, explained, and put together as a `Run`."""
+"""From events to a `Run`: profile, retrieval, ranking, selection, explanation. Read it top-down.
+
+Each step is one call into one room; `tests/test_layout.py` says which room may import which.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from ..models.records import Candidate, Enrichment, Explanation, Language, Ranked, Recommendation
+from ..models.language_model import LanguageModel
+from ..models.records import Candidate, Event, Item
 from ..prompts import Prompts
-from .explanation import CoUsers, Explainer
-from .profile import Query
-from .ranking import Explorer, Ranker, select
-from .request import Asked
+from ..vectorstore import Catalogue, Engagement, Progress
+from .explanation import CoUsers, Explainer, with_counterfactuals
+from .profile import Profiles, Query, newest, read_history
+from .ranking import (
+    Channels,
+    EngagementCache,
+    Explorer,
+    Ranker,
+    RankingWeights,
+    everything,
+    fresh_stories,
+    select,
+)
+from .request import UserRequest
 from .run import Run
+from .run_assembly import StageResults, assemble
 from .run_trace import RunTrace
 from .settings import Settings
-from .store import Memory
+from .store import Memory, Priors
 
 
-@dataclass(frozen=True, slots=True)
-class Composer:
-    """Makes the runs of one home.
+@dataclass(frozen=True)
+class Pipeline:
+    """The stages of one home, with one model (or none) and one set of settings."""
 
-    `weights_name` says where the ranker's weights are from; `others` are the users who may be spoken of.
-    """
-
-    ranker: Ranker
+    catalogue: Catalogue
     memory: Memory
+    priors: Priors
+    engagement: EngagementCache
+    profiles: Profiles
     prompts: Prompts
     settings: Settings
+    model: LanguageModel | None
+    weights: RankingWeights
     weights_name: str
-    others: CoUsers | None = None
 
-    def compose(self, found: Sequence[Candidate], query: Query, asked: Asked, trace: RunTrace) -> Run:
-        """The best of the candidates, each with its reason, and all that they rest on."""
-        catalogue, history, profile = self.ranker.catalogue, query.history, query.profile
-        ranked = self.ranker.rank(found, query, trace, self.prompts, self.settings.model_scores)
-        explorer = Explorer(self.ranker, self.memory, self.prompts, self.settings)
-        new = explorer.explore(asked.new, query, asked.used, asked.where, trace)
-        taken = (*asked.used, *(one.candidate.item for one in new))
-        picks = [*select(ranked, profile, taken, asked.n - len(new)), *new]
-        if len(picks) < asked.n:
-            trace.note("too_few", n=asked.n, found=len(picks))
-        explainer = Explainer(catalogue, self.prompts, self.others)
-        reasons = explainer.explain(picks, profile, history, self.settings.scenario, trace)
-        understood = catalogue.enrichments([pick.candidate.item.id for pick in picks])
-        return Run(
-            user=profile.user,
-            home=self.settings.named_home,
-            request=query.request,
-            scenario=self.settings.scenario,
-            created=datetime.now(UTC),
-            profile=profile,
-            recommendations=tuple(
-                _picked(place, pick, why, understood.get(pick.candidate.item.id))
-                for place, (pick, why) in enumerate(zip(picks, reasons, strict=True), 1)
-            ),
-            candidates=tuple(ranked),
-            history=history.shown(),
-            where=dict(asked.where or {}),
-            weights=dict(self.ranker.weights.weights),
-            calls=tuple(trace.calls),
-            seconds=trace.seconds,
-            fingerprints=self._fingerprints(trace, profile.language),
-            notes=tuple(trace.notes),
-        )
+    def recommend(self, request: UserRequest, progress: Progress | None = None) -> Run:
+        """The run of a user of this home; the profile and the run are stored."""
+        trace = RunTrace(self.model)
+        user = self.profiles.known(request.user)
+        history = self.profiles.history(user)
+        query = self.profiles.query(request.user, history, request.words, trace, user)
+        self.profiles.keep(query.profile)
+        ranker = Ranker(self.catalogue, self.engagement.engagement(trace), self.weights, self.priors)
+        candidates = self._retrieve(request, query, ranker.engagement, user.events, trace)
+        if not len(history) and not request.words:
+            trace.note("popular" if ranker.engagement.known else "no_order")
+        results = self._stages(request, query, ranker, candidates, trace, used=query.history.items)
+        run = assemble(results, self.settings, self.prompts, self.weights_name, trace)
+        if request.what_if:
+            ranking = results.as_ranking(history, user.edits, self.settings.model_scores)
+            by_model = request.what_if == "all"
+            run = with_counterfactuals(run, ranking, trace, self.prompts, progress, by_model=by_model)
+        self.memory.save_run(run)
+        return run
 
-    def _fingerprints(self, trace: RunTrace, language: Language) -> dict[str, str]:
-        catalogue, model = self.ranker.catalogue, trace.model
-        return {
-            "model": f"{model.name} ({model.fingerprint})" if model else "none",
-            "prompts": self.prompts.fingerprint(language),
-            "embedder": f"{catalogue.embedder.name} ({catalogue.embedder.fingerprint[:12]})",
-            "catalogue": catalogue.fingerprint,
-            "signal_weights": f"{self.weights_name} ({self.ranker.weights.fingerprint})",
-        }
+    def rank(self, request: UserRequest, events: Sequence[Event], items: Sequence[Item]) -> Run:
+        """The run of events and items that are in no database; nothing is stored, used items may return."""
+        trace = RunTrace(self.model)
+        with Catalogue.in_memory(items, self.catalogue.embedder) as catalogue:
+            history = read_history(events, catalogue, self.settings)
+            query = self.profiles.query(request.user, history, request.words, trace)
+            ranker = Ranker(catalogue, Engagement.empty(), self.weights, self.priors)
+            results = self._stages(request, query, ranker, everything(catalogue, catalogue.ids()), trace)
+            return assemble(results, self.settings, self.prompts, self.weights_name, trace)
 
+    def _retrieve(
+        self,
+        request: UserRequest,
+        query: Query,
+        engagement: Engagement,
+        events: Sequence[Event],
+        trace: RunTrace,
+    ) -> list[Candidate]:
+        """The candidates: unseen items that pass the filter; of news, recent ones and one per story."""
+        with trace.stage("candidates"):
+            channels = Channels(self.catalogue, engagement, query.history, query.profile, request.where)
+            n = max(self.settings.n_candidates, request.n)
+            candidates = channels.find(request.words, n, at_least=2 * request.n)
+            if query.scenario != "news":
+                return candidates
+            unasked = not request.words and not request.where
+            return fresh_stories(candidates, self.catalogue, newest(events) if unasked else None)
 
-def _picked(place: int, pick: Ranked, why: Explanation, understood: Enrichment | None) -> Recommendation:
-    return Recommendation(
-        rank=place,
-        item=pick.candidate.item,
-        score=pick.score,
-        signals=pick.signals,
-        interest=pick.candidate.interest,
-        explanation=why,
-        rank_without_model=pick.rank_without_model,
-        enrichment=understood,
-        new_for_you=pick.candidate.new_for_you,
-    )
+    def _stages(
+        self,
+        request: UserRequest,
+        query: Query,
+        ranker: Ranker,
+        candidates: Sequence[Candidate],
+        trace: RunTrace,
+        used: Sequence[Item] = (),
+    ) -> StageResults:
+        """Rank the candidates, select the picks among what is not in `used`, and explain them."""
+        ranked = ranker.rank(candidates, query, trace, self.prompts, self.settings.model_scores)
+        explorer = Explorer(ranker, self.memory, self.prompts, self.settings)
+        new = explorer.explore(request.n_new, query, used, request.where, trace)
+        taken = (*used, *(pick.candidate.item for pick in new))
+        picks = [*select(ranked, query.profile, taken, request.n - len(new)), *new]
+        if len(picks) < request.n:
+            trace.note("too_few", n=request.n, found=len(picks))
+        explainer = Explainer(ranker.catalogue, self.prompts, CoUsers(self.memory, request.user))
+        reasons = explainer.explain(picks, query.profile, query.history, self.settings.scenario, trace)
+        return StageResults(request, query, ranker, candidates, ranked, picks, reasons, taken)

@@ -1,10 +1,10 @@
-"""The recommender: events to profile, to candidates, to ranks, to reasons, in one place to read."""
+"""The recommender of one home folder: what a user of the library calls. The way to a run is in `pipeline.py`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Literal
+from typing import Literal, Self
 
 from sqlalchemy import Engine
 
@@ -12,39 +12,29 @@ from ..models import records
 from ..models.embedder import Embedder, SentenceEmbedder
 from ..models.errors import InputError, NotFoundError
 from ..models.language_model import LanguageModel
-from ..models.records import Candidate, Event, Item, Profile
+from ..models.records import Event, Item, Profile
 from ..prompts import Prompts
-from ..vectorstore import Catalogue, Engagement, Progress, UpsertResult, compile_where, open_database
+from ..vectorstore import Catalogue, Progress, UpsertResult, compile_where, open_database
 from .erasure import Owner
-from .explanation import CoUsers, Ranking, Why, WhySource, find_item, why, with_counterfactuals
-from .ingest import Enriched, Enricher
-from .pipeline import Composer
-from .profile import Change, Profiles, compare, newest, read_history
-from .ranking import (
-    Channels,
-    EngagementCache,
-    Ranker,
-    everything,
-    forget_engagement,
-    one_per_story,
-    recent,
-    share_of,
-    weights_in_force,
-)
-from .request import Asked, Where, as_events, check_count, unknown_user_message, user_request
+from .explanation import Why, WhySource, find_item, why
+from .ingest import Enriched, Enricher, build_events
+from .pipeline import Pipeline
+from .profile import Change, Profiles, compare
+from .ranking import EngagementCache, RankingWeights, forget_engagement, share_of, weights_in_force
+from .request import UserRequest, WhatIf, Where, unknown_user_message, user_request, valid_user
 from .run import Run
 from .run_trace import RunTrace
 from .settings import Settings, load_settings
 from .store import EditKind, Forgotten, Memory, Priors, RecordResult
 
 _NOW = datetime.max.replace(tzinfo=UTC)  # later than any event that says when
-WhatIf = Literal["signals", "all"]
 
 
 class Recommender:
-    """Recommends items to people, says why, and shows what that rests on.
+    """Recommends items to users and shows what each recommendation rests on.
 
-    One per home folder; use it in a `with` block, or close it.
+    It never changes: `view` gives one with another model or other settings over the same home. Use it in a
+    `with` block, or close it.
     """
 
     def __init__(
@@ -56,18 +46,32 @@ class Recommender:
         settings: Settings,
         database: Engine | None = None,
     ) -> None:
-        """Put the parts together; `open` does it for a home folder. `close` disposes of `database`."""
-        self.catalogue = catalogue
-        self.memory = memory
-        self.model = model
-        self.settings = settings
-        self.prompts = Prompts(settings.prompts)
-        self.weights, self.weights_file = weights_in_force(settings)
-        self.priors = priors
-        self._counts = EngagementCache(memory, catalogue, settings.home)
-        self._profiles = Profiles(memory, catalogue, settings, self.prompts)
+        """Put the parts together; `open` does it for a home folder.
+
+        Args:
+            catalogue: the items.
+            memory: events, profiles, edits and runs of all users.
+            priors: the cached likelihoods of titles.
+            model: writes names and reasons and takes part in the ranking; None works without.
+            settings: those in force.
+            database: is disposed of by `close`, if given.
+        """
+        prompts = Prompts(settings.prompts)
+        weights, file = weights_in_force(settings)
+        self._pipeline = Pipeline(
+            catalogue=catalogue,
+            memory=memory,
+            priors=priors,
+            engagement=EngagementCache(memory, catalogue, settings.home),
+            profiles=Profiles(memory, catalogue, settings, prompts),
+            prompts=prompts,
+            settings=settings,
+            model=model,
+            weights=weights,
+            weights_name=file.name if file else "tanqu",
+        )
         self._database = database
-        self._owner = Owner(memory, model, settings.home)
+        self._owns_home = True
 
     @classmethod
     def open(
@@ -79,12 +83,21 @@ class Recommender:
         settings: Settings | None = None,
         rebuild: bool = False,
         progress: Progress | None = None,
-    ) -> "Recommender":
-        """Open a home folder, made if it is not there.
+    ) -> Self:
+        """Open a home folder; it is made if it is not there.
 
-        Without a model everything works, with plainer names and reasons, and every run says so;
-        `tanqu.models.open_model` gives one. `rebuild` makes the vector index anew, which makes a home usable
-        that is damaged or of another embedder, and has what other users did counted anew.
+        Args:
+            home: the folder; by default that of the settings.
+            model: a language model (`tanqu.open_model`). Without one everything works, with plainer names and
+                reasons, and every run says so.
+            embedder: makes the vectors; by default the sentence encoder that comes along.
+            settings: by default those of `load_settings`.
+            rebuild: whether to build the vector index and the engagement counts again, which makes a home
+                usable that is damaged or of another embedder.
+            progress: is called with the items done and their number while an index is built.
+
+        Returns:
+            The recommender of this home.
 
         Raises:
             CatalogueError: the folder cannot be used, or was made with another embedder.
@@ -103,14 +116,81 @@ class Recommender:
             engine.dispose()
             raise
 
+    def view(
+        self,
+        *,
+        model: LanguageModel | Literal["same"] | None = "same",
+        settings: Settings | None = None,
+    ) -> "Recommender":
+        """The same home with another model or other settings; this one stays as it is.
+
+        Args:
+            model: the other model, or None for none.
+            settings: the other settings; their home must be this one.
+
+        Returns:
+            A recommender whose `close` closes nothing: it is usable while this one is open.
+
+        Raises:
+            InputError: the settings are of another home, or name a file that cannot be used.
+        """
+        chosen = settings or self.settings
+        if chosen.home != self.settings.home:
+            msg = f"the settings are of {chosen.home}, but the recommender is of {self.settings.home}"
+            raise InputError(msg)
+        seen = Recommender(
+            self.catalogue, self.memory, self.priors, self.model if model == "same" else model, chosen
+        )
+        seen._pipeline = replace(seen._pipeline, engagement=self._pipeline.engagement)  # counted once for all
+        seen._owns_home = False
+        return seen
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The items."""
+        return self._pipeline.catalogue
+
+    @property
+    def memory(self) -> Memory:
+        """Events, profiles, edits and runs of all users."""
+        return self._pipeline.memory
+
+    @property
+    def priors(self) -> Priors:
+        """The cached likelihoods of titles."""
+        return self._pipeline.priors
+
+    @property
+    def model(self) -> LanguageModel | None:
+        """The language model, if there is one."""
+        return self._pipeline.model
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._pipeline.settings
+
+    @property
+    def prompts(self) -> Prompts:
+        """The prompt templates in force."""
+        return self._pipeline.prompts
+
+    @property
+    def weights(self) -> RankingWeights:
+        """The weights of the ranking signals in force."""
+        return self._pipeline.weights
+
     def add_items(self, items: Iterable[Item | Where], progress: Progress | None = None) -> UpsertResult:
         """Put items into the catalogue, or new versions of them; raises pydantic's ValidationError."""
         return self.catalogue.upsert((Item.model_validate(item) for item in items), progress)
 
     def enrich(self, progress: Progress | None = None) -> Enriched:
-        """Have the model write keywords and a theme for every item: they are searched with its words.
+        """Have the model write keywords and a theme for every item, by which it can be searched too.
 
-        What was written before is not written again, so it can be stopped and goes on.
+        Items that have them already are passed over, so an interrupted call continues.
+
+        Returns:
+            How many items were enriched, and how many could not be.
 
         Raises:
             InputError: there is no model.
@@ -119,23 +199,27 @@ class Recommender:
         return enricher.run(RunTrace(self.model), progress)
 
     def record(self, events: Iterable[Event | Where]) -> RecordResult:
-        """Remember events; those without an id get one, those without a time happened now."""
-        return self.memory.record(as_events(events))
+        """Store events; those without an id get one, those without a time happened now."""
+        return self.memory.record(build_events(events))
 
     def profile(self, user: str) -> Profile:
         """The user's interests as the events support them now.
 
+        Returns:
+            The profile, which is stored as a new version if it changed.
+
         Raises:
-            InputError: `user` cannot be anybody's id.
+            InputError: `user` cannot be an id.
             NotFoundError: no event of this user is known.
         """
-        user = user_request(user).user
+        user = valid_user(user)
         if not self.memory.has_user(user):
             raise NotFoundError(unknown_user_message(user))
-        known = self._profiles.known(user)
-        found = self._profiles.profile(user, self._profiles.history(known), "", RunTrace(self.model), known)
-        self._profiles.keep(found)
-        return found
+        profiles = self._pipeline.profiles
+        known = profiles.known(user)
+        profile = profiles.profile(user, profiles.history(known), "", RunTrace(self.model), known)
+        profiles.keep(profile)
+        return profile
 
     def recommend(
         self,
@@ -151,56 +235,28 @@ class Recommender:
         """The `n` best unseen items for a user (or for a request), each with its reason.
 
         Args:
-            user: whose events count; without events the request decides, or else what is popular.
+            user: whose events count; without events the request decides, or else popularity.
             n: how many, 1 to 100. Fewer come back only if fewer pass, and a note says so.
             request: what they ask for, in words.
             where: a filter on kind, tags and attributes, such as {"price": {"$lte": 50}}; it always holds.
             explore: the share of the list, 0 to 1, that is of topics the user has not touched yet; those
-                picks come last and say what led to them (`new_for_you`). Default: as the settings say.
-            what_if: to rank again without each thing that a reason cites: by the "signals" but the model's,
-                which is quick, or by "all", where the model reads the other history anew.
-            progress: is told how many of these rankings are done, and of how many.
+                picks come last and name what led to them (`new_for_you`). Default: as the settings say.
+            what_if: rank again without each history item that a reason cites: by the "signals" but the
+                model's, which is quick, or by "all", where the model reads the other history again.
+            progress: is called with the counterfactual rankings done and their number.
+
+        Returns:
+            The run: picks in order, candidates, profile, and all that they rest on. It is stored.
 
         Raises:
             InputError: an argument cannot be used, or the catalogue is empty.
             NotFoundError: the user is unknown and nothing was asked for.
         """
-        check_count(n)
-        compile_where(where)  # a wrong filter is told before the model has worked
-        new = share_of(n, self.settings.explore if explore is None else explore)
-        asker = user_request(user, request)
-        user, request = asker.user, asker.request
-        if not len(self.catalogue):
-            msg = f"the catalogue in {self.settings.home} is empty: add items with `tanqu index FILE`"
-            raise InputError(msg)
-        if not request and not self.memory.has_user(user):
-            raise NotFoundError(unknown_user_message(user))
-        trace = RunTrace(self.model)
-        known = self._profiles.known(user)
-        history = self._profiles.history(known)
-        query = self._profiles.query(user, history, request, trace, known)
-        self._profiles.keep(query.profile)
-        engagement = self._counts.engagement(trace)
-        with trace.stage("candidates"):
-            channels = Channels(self.catalogue, engagement, query.history, query.profile, where)
-            found = channels.find(request, max(self.settings.n_candidates, n), at_least=2 * n)
-            if self.settings.scenario == "news":
-                found = self._news(found, None if request or where else newest(known.events))
-        if not len(history) and not request:
-            trace.note("popular" if engagement.known else "no_order")
-        ranker = Ranker(self.catalogue, engagement, self.weights, self.priors)
-        asked = Asked(n, where, tuple(query.history.items), new)
-        run = self._composer(ranker, CoUsers(self.memory, user)).compose(found, query, asked, trace)
-        if what_if:
-            model_scores = self.settings.model_scores
-            apart = tuple(one.item for one in run.recommendations if one.new_for_you)
-            used, listed = (*asked.used, *apart), n - len(apart)
-            made = Ranking(
-                ranker, found, query, run.candidates, history, known.edits, model_scores, used, listed
-            )
-            run = with_counterfactuals(run, made, trace, self.prompts, progress, by_model=what_if == "all")
-        self.memory.save_run(run)
-        return run
+        compile_where(where)  # a wrong filter is an error before the model has worked
+        n_new = share_of(n, self.settings.explore if explore is None else explore)
+        asked = user_request(user, request, n, where, n_new, what_if)
+        self._check_known(asked)
+        return self._pipeline.recommend(asked, progress)
 
     def rank(
         self,
@@ -211,30 +267,36 @@ class Recommender:
     ) -> Run:
         """Rank given items by given events, neither of them in any database; nothing is stored.
 
-        Events may name items among the candidates or carry words (`query`); those without a time happened
-        now. `run.candidates` holds all items in order, of equal ids the last; what was consumed comes back
-        here too, since it was asked for.
+        Args:
+            history: events in any order; they may name items among the candidates or carry words (`query`),
+                and those without a time happened now.
+            candidates: the items; of equal ids the last counts. Used items may come back: they were asked for.
+            request: what is asked for, in words.
+            n: how many picks, 1 to 100.
+
+        Returns:
+            The run; its `candidates` hold all items, best first.
 
         Raises:
             InputError: `n` or the user of the events cannot be used.
             ValidationError: pydantic's, for an event or an item that is none.
         """
-        check_count(n)
-        events = sorted(as_events(history), key=lambda event: event.time or _NOW)
+        events = sorted(build_events(history), key=lambda event: event.time or _NOW)
         items = [Item.model_validate(item) for item in candidates]
-        asker = user_request(events[0].user if events else "guest", request)
-        trace = RunTrace(self.model)
-        with Catalogue.in_memory(items, self.catalogue.embedder) as catalogue:
-            read = read_history(events, catalogue, self.settings)
-            query = self._profiles.query(asker.user, read, asker.request, trace)
-            found = everything(catalogue, catalogue.ids())
-            ranker = Ranker(catalogue, Engagement.empty(), self.weights, self.priors)
-            return self._composer(ranker).compose(found, query, Asked(n), trace)
+        return self._pipeline.rank(
+            user_request(events[0].user if events else "guest", request, n), events, items
+        )
 
     def why(self, user: str, item: str, not_: str | None = None) -> Why:
-        """Why `item` (an id or a whole title) is or is not recommended, and why it and not the item `not_`.
+        """Why `item` is or is not recommended, and why it and not the item `not_`; no model is asked.
 
-        Answered from the user's last run if that still holds, else from a new one; no model is asked.
+        Args:
+            user: the user.
+            item: an id, or a whole title.
+            not_: another item to compare it with.
+
+        Returns:
+            The answer, from the user's last run if that still holds, else from a new one.
 
         Raises:
             NotFoundError: the user or an item is unknown.
@@ -246,13 +308,10 @@ class Recommender:
         return why(WhySource(run, self.memory.events(run.user), self.catalogue), item, not_)
 
     def event_titles(self, user: str) -> dict[str, str]:
-        """What each of a user's events was about, by event id."""
-        return {
-            one.id: one.text
-            for one in self._profiles.history(self._profiles.known(user_request(user).user)).shown()
-        }
-
-    # --- what the owner of a profile may do ------------------------------------------------------
+        """The title or words of each of a user's events, by event id."""
+        profiles = self._pipeline.profiles
+        history = profiles.history(profiles.known(valid_user(user)))
+        return {event.id: event.text for event in history.shown()}
 
     def mute(self, user: str, keyword: str) -> Profile:
         """Keep an interest out of every list; raises NotFoundError if there is none of that name."""
@@ -275,18 +334,18 @@ class Recommender:
 
     def undo(self, user: str) -> Profile:
         """Take back the last change; raises NotFoundError if there is none."""
-        self._owner.undo(user_request(user).user)
+        self._owner.undo(valid_user(user))
         return self.profile(user)
 
     def diff(self, user: str, before: datetime, after: datetime | None = None) -> tuple[Change, ...]:
         """What changed in the profile between two moments (default: until now)."""
-        user = user_request(user).user
+        user = valid_user(user)
         now = self.memory.profile(user) if after is None else self.memory.profile_at(user, after)
         return compare(self.memory.profile_at(user, before), now)
 
     def export_user(self, user: str) -> dict[str, object]:
         """Everything of a user that cannot be computed again, as plain JSON values."""
-        return self.memory.export_user(user_request(user).user)
+        return self.memory.export_user(valid_user(user))
 
     def import_user(self, data: object, *, replace: bool = False) -> str:
         """Take in an export and return its user; raises InputError if it is none, or the user is known."""
@@ -294,25 +353,34 @@ class Recommender:
 
     def forget_user(self, user: str) -> Forgotten:
         """Remove everything of a user from every file, and every byte of it."""
-        return self._owner.forget(user_request(user).user)
+        return self._owner.forget(valid_user(user))
 
     def close(self) -> None:
         """Close the catalogue and the database. The model stays open: it was not opened here."""
+        if not self._owns_home:
+            return
         self.catalogue.close()
         if self._database is not None:
             self._database.dispose()
 
-    def __enter__(self) -> "Recommender":
+    def __enter__(self) -> Self:
         """Itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Close."""
         self.close()
 
-    # --- the stages ------------------------------------------------------------------------------
+    def _check_known(self, request: UserRequest) -> None:
+        if not len(self.catalogue):
+            msg = f"the catalogue in {self.settings.home} is empty: add items with `tanqu index FILE`"
+            raise InputError(msg)
+        if not request.words and not self.memory.has_user(request.user):
+            raise NotFoundError(unknown_user_message(request.user))
+
+    @property
+    def _owner(self) -> Owner:
+        return Owner(self.memory, self.model, self.settings.home)
 
     def _changed(self, user: str, kind: EditKind, keyword: str, new: str = "") -> Profile:
         self._owner.change(self.profile(user), kind, keyword, new)
@@ -328,12 +396,3 @@ class Recommender:
             if same and not edited and last.fingerprints.get("catalogue") == self.catalogue.fingerprint:
                 return last
         return self.recommend(user)
-
-    def _news(self, found: Sequence[Candidate], now: datetime | None) -> list[Candidate]:
-        """One item per story, and none that is old; without `now` nothing is."""
-        fresh = recent(found, now)
-        return one_per_story(fresh, self.catalogue.vectors([one.item.id for one in fresh]))
-
-    def _composer(self, ranker: Ranker, others: CoUsers | None = None) -> Composer:
-        name = self.weights_file.name if self.weights_file else "tanqu"
-        return Composer(ranker, self.memory, self.prompts, self.settings, name, others)

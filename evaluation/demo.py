@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 from ..agent.cli import console
 from ..agent.cli.console import say
-from ..agent.recommender import Recommender, WhatIf
+from ..agent.recommender import Recommender
 from ..agent.report import write_report
+from ..agent.request import WhatIf
 from ..agent.settings import keep_scenario, load_settings
 from ..models.errors import InputError
 from ..models.records import Event, Item, Language, Run, Scenario

@@ -233,4 +233,4 @@ def test_every_public_name_is_there() -> None:
     for name in tanqu.__all__:
         assert getattr(tanqu, name) is not None
     with pytest.raises(AttributeError, match="Recomender"):
-        _ = tanqu.Recomender  # type: ignore[attr-defined]  # a slip of the pen
+        _ = tanqu.Recomender  # a slip of the pen

@@ -79,7 +79,8 @@ class ChatAgent:
         """
         from .langchain import open_saver
 
-        self.recommender = recommender
+        self._home = recommender
+        self.recommender = recommender  # replaced by a view with this conversation's model and settings
         self.user = user
         self._settings = recommender.settings
         self._explore = recommender.settings.explore
@@ -243,7 +244,6 @@ class ChatAgent:
         if owned:
             self._to_close.append(model)
         self._engine = Attended(model) if model else None
-        self.recommender.model = self._engine
         self.speak(self.language)
 
     def speak(self, language: Language) -> None:
@@ -252,9 +252,7 @@ class ChatAgent:
         from .langchain import build
 
         self.language = language
-        recommender = self.recommender
-        update = {"language": language, "explore": self._explore}
-        recommender.settings = self._settings.model_copy(update=update)
+        recommender = self.recommender = self._view()
         self._toolbox = Toolbox(recommender, self.user, language)
         chooser = self._chooser = Chooser(self._toolbox, language, self._engine, recommender.prompts)
         # Without a model nothing asks it: the chooser leaves no sentence to it.
@@ -273,7 +271,12 @@ class ChatAgent:
         """Go on with another share; raises InputError if it is none."""
         share_of(1, share)
         self._explore = share
-        self.recommender.settings = self.recommender.settings.model_copy(update={"explore": share})
+        self.recommender = self._toolbox.recommender = self._view()
+
+    def _view(self) -> Recommender:
+        """The recommender with the model, the language and the share of new topics of this conversation."""
+        update = {"language": self.language, "explore": self._explore}
+        return self._home.view(model=self._engine, settings=self._settings.model_copy(update=update))
 
     def restore(self, lines: Iterable[tuple[str, str]], state: ChatState) -> None:
         """Put an earlier conversation in the place of this one."""
@@ -285,8 +288,6 @@ class ChatAgent:
 
     def close(self) -> None:
         """Let go of the conversation, and of the recommender if it was opened here."""
-        self.recommender.model = self._model
-        self.recommender.settings = self._settings
         self._saver.conn.close()
         self._lock.release()
         for one in reversed(self._to_close):

@@ -14,7 +14,7 @@ from rich.text import Text
 from ...models.records import Profile, Recommendation, Run
 from ...models.text import clean
 from ..messages import what_if
-from ..request import user_request
+from ..request import valid_user
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -41,7 +41,7 @@ _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 def user_id(text: str) -> str:
     """A user's id as it was typed; raises InputError if nobody can have it."""
-    return user_request(text).user
+    return valid_user(text)
 
 
 def say(text: str) -> None:

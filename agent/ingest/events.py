@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from ...models.records import Event
@@ -61,3 +61,9 @@ class EventBuilder:
             time=event.time,
             occurrence=occurrence,
         )
+
+
+def build_events(rows: Iterable[Event | Mapping[str, object]]) -> list[Event]:
+    """The events of these rows, in order; raises pydantic's ValidationError for a row that is none."""
+    build = EventBuilder()
+    return [row if isinstance(row, Event) else build(row) for row in rows]

@@ -3,7 +3,7 @@
 from .diversity import places, same_thing, same_words, select, share_taken
 from .engagement_cache import EngagementCache, forget_engagement
 from .exploration import Explorer, share_of
-from .freshness import one_per_story, recent
+from .freshness import fresh_stories
 from .ranker import (
     SIGNALS,
     WEIGHTS_FILE,
@@ -27,13 +27,12 @@ __all__ = [
     "WEIGHTS_FILE",
     "best_matches",
     "everything",
+    "fresh_stories",
     "forget_engagement",
     "interest_values",
     "keep",
     "load_weights",
-    "one_per_story",
     "places",
-    "recent",
     "same_thing",
     "same_words",
     "select",

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from ...models.embedder import Vectors
 from ...models.records import Candidate, Item
+from ...vectorstore import Catalogue
 
 MAX_AGE = timedelta(days=30)
 """Before the user's last event; what was published earlier is left out of a list that nobody asked for."""
@@ -15,6 +16,23 @@ SAME_STORY = 0.6
 With the default embedder headlines of one story in other words have 0.61 to 0.85 (five pairs, English and
 Chinese), the nearest two of the sample's 55 different stories 0.42.
 """
+
+
+def fresh_stories(
+    candidates: Sequence[Candidate], catalogue: Catalogue, now: datetime | None
+) -> list[Candidate]:
+    """The candidates in their order, recent ones only and each story once.
+
+    Args:
+        candidates: best first.
+        catalogue: has their vectors.
+        now: what counts as the present; None keeps old items.
+
+    Returns:
+        Those that are left, in the same order.
+    """
+    fresh = recent(candidates, now)
+    return one_per_story(fresh, catalogue.vectors([candidate.item.id for candidate in fresh]))
 
 
 def recent(found: Sequence[Candidate], now: datetime | None) -> list[Candidate]:

@@ -140,7 +140,7 @@ class Ranker:
     ) -> None:
         """`priors` keeps the model's likelihood of each item given nothing."""
         self.catalogue = catalogue
-        self._engagement = engagement
+        self.engagement = engagement
         self.weights = weights
         self._priors = priors
 
@@ -195,9 +195,9 @@ class Ranker:
             "interest": interest,
             "history": best_matches(vectors, history),
             "lexical": self._lexical(ids, history),
-            "engagement": self._engagement.similar(recent, ids).astype(np.float64),
-            "co_engagement": self._engagement.cooccurrence(recent, ids).astype(np.float64),
-            "popularity": np.log(_UNSEEN + self._engagement.trend(ids).astype(np.float64)),
+            "engagement": self.engagement.similar(recent, ids).astype(np.float64),
+            "co_engagement": self.engagement.cooccurrence(recent, ids).astype(np.float64),
+            "popularity": np.log(_UNSEEN + self.engagement.trend(ids).astype(np.float64)),
             "negative": _dislike(vectors, history),
             "recency": _recency(items, query),
         }
@@ -219,7 +219,7 @@ class Ranker:
     @property
     def trust(self) -> float:
         """How far what other users do is relied on, 0 (there are none) to 1 (very many)."""
-        return self._engagement.users / (self._engagement.users + _FEW_USERS)
+        return self.engagement.users / (self.engagement.users + _FEW_USERS)
 
     @property
     def model_share(self) -> float:

@@ -42,9 +42,10 @@ def agent(tmp_path: Path) -> Iterator[ChatAgent]:
 
 
 class Slow(ScriptedModel):
-    """A model whose scoring waits until it is stopped."""
+    """A model whose scoring waits until it is stopped, unless `waits` is off."""
 
     entered: threading.Event
+    waits = True
 
     def __init__(self) -> None:
         super().__init__(reply=lambda _prompt: NAME)
@@ -57,6 +58,8 @@ class Slow(ScriptedModel):
         *,
         limits: Limits = Limits(),  # noqa: B008  # frozen
     ) -> tuple[list[Scored], Usage]:
+        if not self.waits:
+            return super().score(prompt, continuations, limits=limits)
         self.entered.set()
         assert limits.cancel is not None and limits.cancel.wait(20)
         msg = "the model was stopped: the caller gave up"
@@ -230,13 +233,16 @@ def test_a_stopped_answer_ends_soon_and_the_next_one_is_whole(tmp_path: Path) ->
 
 def test_a_list_that_was_stopped_is_not_the_list_that_is_spoken_of(tmp_path: Path) -> None:
     model = Slow()
-    with _recommender(tmp_path, model=model) as recommender, ChatAgent(recommender, USER) as made:
-        shown = made.send("recommend something").items
-        recommender.settings = recommender.settings.model_copy(update={"model_scores": 20})
-        threading.Timer(1.0, made.stop).start()
-        with pytest.raises(Stopped):
-            made.send("show me something else")
-        assert made.toolbox.state.shown == tuple(one.item.id for one in shown)
+    with _recommender(tmp_path, model=model) as home:
+        scoring = home.view(settings=home.settings.model_copy(update={"model_scores": 20}))
+        model.waits = False
+        with ChatAgent(scoring, USER) as made:
+            shown = made.send("recommend something").items
+            model.waits = True
+            threading.Timer(1.0, made.stop).start()
+            with pytest.raises(Stopped):
+                made.send("show me something else")
+            assert made.toolbox.state.shown == tuple(one.item.id for one in shown)
 
 
 _SCRIPT = """

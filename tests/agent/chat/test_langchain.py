@@ -131,8 +131,8 @@ def test_an_agent_that_keeps_calling_is_ended(recommender: Recommender) -> None:
 
 def test_the_models_small_talk_calls_no_tool_whatever_it_writes(recommender: Recommender) -> None:
     again = '{"tool":"recommend","args":{"request":"more films","count":1}}'
-    recommender.model = ScriptedModel(reply=lambda prompt: again)
-    with ChatAgent(recommender, "somebody") as agent:
+    spoken = recommender.view(model=ScriptedModel(reply=lambda prompt: again))
+    with ChatAgent(spoken, "somebody") as agent:
         events = list(agent.stream("how are you feeling on this fine day"))
         assert not agent.toolbox.state.shown
     assert {event.kind for event in events} == {"text", "done"}

@@ -123,7 +123,7 @@ def test_an_interest_is_named_by_its_keyword(desks: dict[Language, tuple[Chooser
 def test_a_message_after_feedback_does_not_wait_for_the_interests_to_be_named_anew(tmp_path: Path) -> None:
     model = ScriptedModel(reply=lambda _prompt: '{"keyword":"films of space","theme":"space"}')
     chooser, tools = _chooser(tmp_path, "en")
-    tools.recommender.model = model
+    tools.recommender = tools.recommender.view(model=model)
     chooser.choose("hello")
     tools.carry_out(calls.Feedback(do="like", items=tools.state.shown[:1]))
     asked = len(model.history)

@@ -195,8 +195,8 @@ def test_the_last_run_is_told_as_long_as_it_holds(recommender: Recommender) -> N
 
 def test_a_run_that_holds_needs_no_model(recommender: Recommender) -> None:
     recommender.recommend("u", n=2)
-    recommender.model = ScriptedModel()  # has no reply: to ask it is an error
-    assert recommender.why("u", "chess1").text
+    asked = recommender.view(model=ScriptedModel())  # has no reply: to ask it is an error
+    assert asked.why("u", "chess1").text
 
 
 def test_chinese_is_told_in_chinese(tmp_path: Path) -> None:
