@@ -8,19 +8,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .agent.chat import ChatAgent, as_retriever, as_tools
+    from .agent.chat import ChatAgent, as_retriever, as_tools, call_limits
     from .agent.recommender import Recommender
     from .agent.run import Run
     from .agent.settings import Settings, load_settings
     from .models.engine import open_model
     from .models.engine_settings import EngineSettings
     from .models.errors import TanquError
+    from .models.langchain import ChatTanqu
     from .models.records import Event, Item, Profile
 
     __version__: str
 
 _PLACES = {
     "ChatAgent": "agent.chat",
+    "ChatTanqu": "models.langchain",
     "EngineSettings": "models.engine_settings",
     "Event": "models.records",
     "Item": "models.records",
@@ -31,12 +33,14 @@ _PLACES = {
     "TanquError": "models.errors",
     "as_retriever": "agent.chat",
     "as_tools": "agent.chat",
+    "call_limits": "agent.chat",
     "load_settings": "agent.settings",
     "open_model": "models.engine",
 }
 
 __all__ = [
     "ChatAgent",
+    "ChatTanqu",
     "EngineSettings",
     "Event",
     "Item",
@@ -48,6 +52,7 @@ __all__ = [
     "__version__",
     "as_retriever",
     "as_tools",
+    "call_limits",
     "load_settings",
     "open_model",
 ]

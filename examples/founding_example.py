@@ -7,8 +7,7 @@ Run it with the default model (`tanqu models fetch qwen2.5-coder-1.5b`):
 
 from tempfile import TemporaryDirectory
 
-from tanqu.agent.recommender import Recommender
-from tanqu.models.engine import open_model
+from tanqu import Recommender, open_model
 
 HISTORY = [
     {"user": "小明", "action": "view", "query": "人工智能"},

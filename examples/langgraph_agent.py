@@ -9,12 +9,9 @@ from tempfile import TemporaryDirectory
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
 
-from tanqu.agent.chat import as_retriever, as_tools, call_limits
-from tanqu.agent.recommender import Recommender
-from tanqu.agent.settings import Settings
+from tanqu import ChatTanqu, Recommender, Settings, as_retriever, as_tools, call_limits
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import Embedder
-from tanqu.models.langchain import ChatTanqu
 from tanqu.models.language_model import LanguageModel
 
 INSTRUCTIONS = "You recommend films. Call a tool first; then answer in one sentence from what it returned."

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import tanqu
-
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("agent", "evaluation", "models", "prompts", "vectorstore")
 
@@ -226,11 +224,3 @@ def test_a_door_says_what_comes_in_and_what_goes_out(room: str) -> None:
     text = (ROOT.joinpath(*room.split(".")) / "__init__.py").read_text(encoding="utf-8")
     doc = ast.get_docstring(ast.parse(text)) or ""
     assert all(part in doc for part in ("In: ", "Out: ", "May import: ")), doc
-
-
-def test_every_public_name_is_there() -> None:
-    assert sorted(tanqu.__all__) == tanqu.__all__
-    for name in tanqu.__all__:
-        assert getattr(tanqu, name) is not None
-    with pytest.raises(AttributeError, match="Recomender"):
-        _ = tanqu.Recomender  # a slip of the pen
