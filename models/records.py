@@ -282,10 +282,12 @@ class HistoryEvent(Record):
 class Run(Record):
     """One request, whole: a report, a chat turn or a test reads it and needs no model again.
 
-    `home` is the folder that commands about it must name, empty for the default one.
+    `home` is the folder that commands about it must name, empty for the default one; `display_name` is what the
+    user is called where that is not the id.
     """
 
     user: Id
+    display_name: str = ""
     home: Text = ""
     request: str = ""
     scenario: Scenario = "shop"

@@ -1,178 +1,218 @@
-"""How the command line shows things: results on stdout, everything else on stderr."""
+"""What the command line says: results on stdout; notes and progress on stderr.
+
+Progress of a long command is a bar on a terminal. Elsewhere (a log, a pipe) it is plain lines: one at the start, one
+for each tenth or every ten seconds, and the last.
+"""
 
 import re
-import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
-
-from ...models.records import Profile, Recommendation, Run
-from ...models.text import clean
-from ..messages import what_if
-from ..request import valid_user
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 
-_WORDS = {
-    "en": {
-        "interests": "Interests", "theme": "Theme", "weight": "Weight", "confidence": "Sure",
-        "rests": "Rests on", "picks": "For you", "because": "Nearest interest", "none": "No interests yet.",
-        "negative": "avoids", "recent": "recent", "lasting": "lasting", "template": "–", "empty": "Nothing passed.",
-        "muted": "muted", "pinned": "pinned", "owner": "yours",
-        "new": "New for you", "bridge": "from {interest} to {topic}",
-    },
-    "zh": {
-        "interests": "兴趣", "theme": "主题", "weight": "比重", "confidence": "把握",
-        "rests": "依据", "picks": "为你推荐", "because": "最接近的兴趣", "none": "还没有兴趣。",
-        "negative": "回避", "recent": "近期", "lasting": "长期", "template": "–", "empty": "没有符合条件的条目。",
-        "muted": "已屏蔽", "pinned": "已置顶", "owner": "自定",
-        "new": "新鲜尝试", "bridge": "从{interest}到{topic}",
-    },
-}  # fmt: skip
-_EVIDENCE_SHOWN = 3
+Clock = Callable[[], float]
+
+EVERY = 10.0
+"""Seconds after which the plain form says where it is, whether or not anything was done since."""
+
+_BETWEEN = 1.0  # seconds between two lines for tenths: a quick job is a line at its start and one at its end
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def user_id(text: str) -> str:
-    """A user's id as it was typed; raises InputError if nobody can have it."""
-    return valid_user(text)
-
-
 def say(text: str) -> None:
-    """A line for the person at the terminal, not for a pipe."""
+    """Print a line on stderr, for the person at the terminal; what would steer the terminal is replaced."""
     err.print(_visible(text), markup=False, emoji=False, soft_wrap=True)
 
 
 def _visible(text: str) -> str:
-    """Without what steers a terminal or turns its text around: an error may quote anything."""
+    """The text without control and direction marks: an error may quote anything."""
     return "".join(char if char == "\n" or not _STEERING.match(char) else "�" for char in text)
 
 
-def show_profile(profile: Profile, titles: dict[str, str]) -> None:
-    """Interests as a table; `titles` says what each event was about."""
-    words = _WORDS[profile.language]
-    if not profile.interests:
-        out.print(words["none"])
-        return
-    title = Text(f"{words['interests']} · {clean(profile.user)}")  # a str would be read as markup
-    table = Table(title=title, title_justify="left", expand=False)
-    table.add_column("", justify="right")  # the number by which the owner may call it
-    for name in ("interests", "theme"):
-        table.add_column(words[name], overflow="fold")
-    for name in ("weight", "confidence"):
-        table.add_column(words[name], justify="right")
-    table.add_column(words["rests"], overflow="fold", ratio=1)
-    for number, one in enumerate(profile.interests, 1):
-        about = [titles.get(event, event) for event in dict.fromkeys(one.evidence)]
-        shown = list(dict.fromkeys(about))
-        more = f" +{len(shown) - _EVIDENCE_SHOWN}" if len(shown) > _EVIDENCE_SHOWN else ""
-        marks = [words["negative"]] if one.polarity == "negative" else []
-        marks += [words[mark] for mark in ("muted", "pinned") if getattr(one, mark)]
-        sign = f"({', '.join(marks)}) " if marks else ""
-        table.add_row(
-            str(number),
-            Text(f"{sign}{one.keyword}"),
-            Text(one.theme),
-            f"{one.weight:.0%}",
-            f"{one.confidence:.2f}" if one.named_by == "model" else words[one.named_by],
-            Text(", ".join(shown[:_EVIDENCE_SHOWN]) + more),
-        )
-    out.print(table)
-    out.print(Text(profile.summary))
+class _Display(Protocol):
+    def show(self, label: str, done: int, total: int) -> None: ...
 
 
-def show_picks(run: Run) -> None:
-    """Recommendations, each with its interest and its reason; those that are new for the user apart."""
-    words = _WORDS[run.profile.language]
-    asked = f" · “{clean(run.request)}”" if run.request else ""
-    out.print(Text(f"\n{words['picks']} · {clean(run.user)}{asked}"))
-    if not run.recommendations:
-        out.print(words["empty"])
-    new = False
-    for pick in run.recommendations:
-        if pick.new_for_you and not new:
-            out.print(Text(f"\n{words['new']}"))
-        new = pick.new_for_you is not None
-        _show_pick(run, pick, words)
-    for mark in dict.fromkeys(what_if(run, pick).mark for pick in run.recommendations):
-        out.print(Text(mark, style="dim"), end="\n" if mark else "")
-    for note in run.notes:
-        say(f"note: {note}")
+class Counter:
+    """Reports how many of how many are done."""
 
+    def __init__(self, display: _Display, label: str) -> None:
+        """`label` names the work; nothing is shown before the first call."""
+        self._display, self._label = display, label
 
-def _show_pick(run: Run, pick: Recommendation, words: dict[str, str]) -> None:
-    head = Text(f"{pick.rank}. {clean(pick.item.title, 120)}", style="bold")
-    year = pick.item.attributes.get("year")
-    head.append(f" ({clean(str(year), 20)})" if year else "", style="not bold")
-    if pick.new_for_you:
-        led = words["bridge"].format(interest=pick.new_for_you.interest, topic=pick.new_for_you.topic)
-        head.append(f"  {led}", style="dim not bold")
-    elif pick.interest:
-        head.append(f"  {words['because']}: {pick.interest}", style="dim not bold")
-    out.print(head)
-    out.print(Padding(Text(pick.explanation.text), (0, 0, 0, 3)))
-    for _, line in what_if(run, pick).lines:
-        out.print(Padding(Text(line, style="dim"), (0, 0, 0, 3)))
+    def __call__(self, done: int, total: int) -> None:
+        """`done` of `total`; call it with 0 at the start."""
+        self._display.show(self._label, done, total)
 
-
-@contextmanager
-def downloading() -> Iterator["Download"]:
-    """A progress bar for bytes on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=False, disable=not sys.stderr.isatty()) as bar:
-        yield Download(bar)
+    def then(self, label: str) -> "Counter":
+        """A counter for the next work on the same display."""
+        return Counter(self._display, label)
 
 
 class Download:
-    """Shows one thing after another as it arrives; on a pipe, a line for each tenth."""
+    """Reports how many bytes of one file after another have arrived."""
 
-    def __init__(self, bar: Progress) -> None:
-        """Nothing is shown yet."""
-        self._bar = bar
-        self._task: dict[str, int] = {}
-        self._tenth = -1
+    def __init__(self, display: _Display) -> None:
+        """Nothing is shown before the first call."""
+        self._display = display
 
     def __call__(self, done: int, total: int, what: str, /) -> None:
-        """`done` of `total` bytes (0 if unknown) of `what`."""
-        if self._bar.disable:
-            tenth = 10 * done // total if total else 0
-            if tenth != self._tenth:
-                self._tenth = tenth
-                say(f"  {what}: {done >> 20} of {total >> 20} MB")
-            return
-        if what not in self._task:
-            self._task[what] = self._bar.add_task(what, total=total or None)
-        self._bar.update(self._bar.task_ids[self._task[what]], completed=done, total=total or None)
+        """Show the state of a file.
+
+        Args:
+            done: bytes that are here.
+            total: bytes in all, 0 if unknown.
+            what: the name of the file.
+        """
+        self._display.show(what, done, total)
 
 
 @contextmanager
-def counting(what: str) -> Iterator["Count"]:
-    """A progress bar for things on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeRemainingColumn(), console=err, disable=not sys.stderr.isatty()) as bar:
-        yield Count(bar, what)
+def counting(label: str, every: float = EVERY) -> Iterator[Counter]:
+    """A display of counted work, such as items to index.
+
+    Args:
+        label: names the work in a word or two.
+        every: seconds between two plain lines where nothing else calls for one.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with _display(label, columns, _count_text, every) as display:
+        yield Counter(display, label)
 
 
-class Count:
-    """Shows how many of how many are done."""
+@contextmanager
+def downloading(every: float = EVERY) -> Iterator[Download]:
+    """A display of bytes that arrive; `every` is in seconds, as for `counting`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with _display("download", columns, _bytes_text, every) as display:
+        yield Download(display)
 
-    def __init__(self, bar: Progress, what: str) -> None:
-        """Show `what` from the first call on."""
-        self._bar, self._what = bar, what
-        self._task: TaskID | None = None
 
-    def __call__(self, done: int, total: int) -> None:
-        """`done` of `total`."""
-        if self._task is None:
-            self._task = self._bar.add_task(self._what, total=total)
-        self._bar.update(self._task, completed=done, total=total)
+@contextmanager
+def _display(
+    label: str, columns: tuple[ProgressColumn, ...], amount: Callable[[int, int], str], every: float
+) -> Iterator[_Display]:
+    if err.is_terminal:
+        with Progress(*columns, console=err) as bar:
+            yield _Bars(bar)
+        return
+    lines = PlainLines(label, amount, every=every)
+    with lines.ticking():
+        yield lines
 
-    def then(self, what: str) -> "Count":
-        """Another line of the same display, for what is counted next."""
-        return Count(self._bar, what)
+
+class _Bars:
+    """A bar for each label."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, label: str, done: int, total: int) -> None:
+        if label not in self._tasks:
+            self._tasks[label] = self._bar.add_task(label, total=total or None)
+        self._bar.update(self._tasks[label], completed=done, total=total or None)
+
+
+class PlainLines:
+    """Progress as lines of text."""
+
+    def __init__(
+        self,
+        label: str,
+        amount: Callable[[int, int], str],
+        *,
+        every: float = EVERY,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Prepare; nothing is printed.
+
+        Args:
+            label: names the work until `show` does.
+            amount: words `done` and `total`.
+            every: seconds after which a line is due.
+            clock: seconds that only grow.
+        """
+        self._amount, self._every, self._clock = amount, every, clock
+        self._lock = threading.Lock()
+        self._label, self._done, self._total, self._tenth = label, 0, 0, -1
+        self._shown = False
+        self._started = self._last = clock()
+
+    def show(self, label: str, done: int, total: int) -> None:
+        """Take in the state, and print a line if one is due.
+
+        Args:
+            label: names the work; another one than before starts the clock again.
+            done: how much is done.
+            total: of how much, 0 if unknown.
+        """
+        with self._lock:
+            if label != self._label or not self._shown:
+                self._label, self._started, self._tenth, self._shown = label, self._clock(), -1, True
+            self._done, self._total = done, total
+            tenth = 10 * done // total if total else 0
+            waited = self._clock() - self._last
+            new_tenth = tenth > self._tenth and (waited >= _BETWEEN or tenth == 10)
+            if self._tenth < 0 or waited >= self._every or new_tenth:
+                self._tenth = tenth
+                self._print()
+
+    def tick(self) -> None:
+        """Print a line if none was printed for `every` seconds."""
+        with self._lock:
+            if self._clock() - self._last >= self._every:
+                self._print()
+
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Call `tick` from a thread as long as the block runs."""
+        over = threading.Event()
+
+        def run() -> None:
+            while not over.wait(self._every / 4):
+                self.tick()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _print(self) -> None:
+        self._last = self._clock()
+        seconds = self._last - self._started
+        parts = [self._amount(self._done, self._total)] if self._done or self._total else []
+        parts += [f"{seconds:.0f} s so far"] if seconds >= 1 else []
+        if self._total and 0 < self._done < self._total and seconds >= 1:
+            parts.append(f"about {seconds * (self._total - self._done) / self._done:.0f} s left")
+        say(f"{self._label}: {', '.join(parts) or 'started'}")
+
+
+def _count_text(done: int, total: int) -> str:
+    return f"{done:,} of {total:,}" if total else f"{done:,}"
+
+
+def _bytes_text(done: int, total: int) -> str:
+    return f"{done >> 20:,} of {total >> 20:,} MB" if total else f"{done >> 20:,} MB"
+
+
+__all__ = ["EVERY", "Counter", "Download", "PlainLines", "counting", "downloading", "err", "out", "say"]

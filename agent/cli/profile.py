@@ -2,20 +2,21 @@
 
 import json
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ...models.errors import InputError
-from . import console
+from .options import User, opened, print_result
 
-Do = Literal["show", "mute", "pin", "rename", "forget", "undo", "diff", "export", "import"]
-Opened = Callable[..., AbstractContextManager[Any]]  # opens a Recommender, whose import is put off
-_WORDS = {"show": 0, "mute": 1, "pin": 1, "rename": 2, "forget": 1, "undo": 0, "diff": 0, "import": 1}
+if TYPE_CHECKING:
+    from ...models.records import Profile
+    from ..profile import Change
+    from ..recommender import Recommender
+
+_ARGUMENTS = {"show": 0, "mute": 1, "pin": 1, "rename": 2, "forget": 1, "undo": 0, "diff": 0, "import": 1}
 _USAGE = {
     "mute": "tanqu profile USER mute INTEREST",
     "pin": "tanqu profile USER pin INTEREST",
@@ -26,100 +27,93 @@ _USAGE = {
 }
 
 
-def register(app: typer.Typer, opened: Opened) -> None:
-    """Add `profile` to the command line; `opened` is how it opens a recommender."""
+def profile(
+    context: typer.Context,
+    user: User,
+    do: Annotated[
+        str,
+        typer.Argument(help="show, mute, pin, rename, forget, undo, diff, export or import."),
+    ] = "show",
+    words: Annotated[list[str] | None, typer.Argument(help="An interest, its new name, or a file.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With forget: remove everything of the user.")
+    ] = False,
+    replace: Annotated[bool, typer.Option(help="With import: in place of what is there.")] = False,
+    since: Annotated[str, typer.Option("--from", help="With diff: a date.")] = "",
+    until: Annotated[str, typer.Option("--to", help="With diff: a date; default: now.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Show a user's interests and what they rest on; mute, pin, rename or forget one; undo; export.
 
-    @app.command()
-    def profile(
-        context: typer.Context,
-        user: Annotated[str, typer.Argument(help="The user's id.", callback=console.user_id)],
-        do: Annotated[
-            str,
-            typer.Argument(help="show, mute, pin, rename, forget, undo, diff, export or import."),
-        ] = "show",
-        words: Annotated[
-            list[str] | None, typer.Argument(help="An interest, its new name, or a file.")
-        ] = None,
-        everything: Annotated[
-            bool, typer.Option("--all", help="With forget: remove everything of the user.")
-        ] = False,
-        replace: Annotated[bool, typer.Option(help="With import: in place of what is there.")] = False,
-        since: Annotated[str, typer.Option("--from", help="With diff: a date.")] = "",
-        until: Annotated[str, typer.Option("--to", help="With diff: a date; default: now.")] = "",
-        as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    ) -> None:
-        """Show a user's interests and what they rest on; mute, pin, rename or forget one; undo; take out.
-
-        An interest is named by its keyword, a part of it, or its number in the list.
-        """
-        given = words or []
-        _check(do, given, everything)
+    An interest is named by its keyword, a part of it, or its number in the list.
+    """
+    arguments = words or []
+    _check(do, arguments, everything)
+    without_model = do in ("diff", "export", "import") or everything
+    with opened(context, with_model=not without_model) as recommender:
         if do == "forget" and everything:
-            with opened(context, with_model=False) as recommender:
-                gone = recommender.forget_user(user)
-            _tell({"user": user, "rows": gone.rows}, f"{gone.rows} rows removed", as_json)
+            rows = recommender.forget_user(user).rows
+            print_result({"user": user, "rows": rows}, as_json, f"{rows} rows removed")
         elif do == "diff":
-            with opened(context, with_model=False) as recommender:
-                changes = recommender.diff(user, _moment(since, "--from"), _moment(until, "--to"))
-            lines = [_line(one) for one in changes] or ["no difference"]
-            _tell([one.model_dump() for one in changes], "\n".join(lines), as_json)
+            start = _moment(since, "--from")
+            changes = recommender.diff(user, start, _moment(until, "--to") if until else None)
+            lines = [_change_text(change) for change in changes] or ["no difference"]
+            print_result([change.model_dump() for change in changes], as_json, "\n".join(lines))
         elif do == "export":
-            with opened(context, with_model=False) as recommender:
-                _export(recommender.export_user(user), given)
+            _export(recommender.export_user(user), arguments)
         elif do == "import":
-            with opened(context, with_model=False) as recommender:
-                _import(recommender, user, Path(given[0]), replace)
+            _import(recommender, user, Path(arguments[0]), replace)
         else:
-            with opened(context, with_model=True) as recommender:
-                found = _changed(recommender, user, do, given)
-                if as_json:
-                    typer.echo(found.model_dump_json(indent=2))
-                else:
-                    console.show_profile(found, recommender.event_titles(user))
+            changed = _changed(recommender, user, do, arguments)
+            _print_profile(recommender, changed, as_json)
 
 
-def _changed(recommender: Any, user: str, do: str, words: list[str]) -> Any:  # a Recommender, a Profile
-    """The profile after what was asked for."""
+def _print_profile(recommender: "Recommender", profile: "Profile", as_json: bool) -> None:
+    from .printout import print_profile
+
+    if as_json:
+        typer.echo(profile.model_dump_json(indent=2))
+    else:
+        print_profile(profile, recommender.event_titles(profile.user))
+
+
+def _changed(recommender: "Recommender", user: str, do: str, words: list[str]) -> "Profile":
+    """The profile after an action."""
     if do == "show":
         return recommender.profile(user)
     if do == "undo":
         return recommender.undo(user)
-    act = {
-        "mute": recommender.mute,
-        "pin": recommender.pin,
-        "rename": recommender.rename,
-        "forget": recommender.forget_interest,
-    }[do]
-    return act(user, *words)
+    if do == "rename":
+        return recommender.rename(user, *words)
+    action = {"mute": recommender.mute, "pin": recommender.pin, "forget": recommender.forget_interest}[do]
+    return action(user, *words)
 
 
 def _check(do: str, words: list[str], everything: bool) -> None:
-    if do not in (*_WORDS, "export"):
+    if do not in (*_ARGUMENTS, "export"):
         msg = f"a profile cannot be {do!r}: say show, mute, pin, rename, forget, undo, diff, export or import"
         raise InputError(msg)
-    wanted = (0,) if do == "forget" and everything else (0, 1) if do == "export" else (_WORDS[do],)
+    wanted = (0,) if do == "forget" and everything else (0, 1) if do == "export" else (_ARGUMENTS[do],)
     if len(words) not in wanted or (everything and do != "forget"):
         usage = _USAGE.get(do, f"tanqu profile USER {do}")
         msg = f"{do} was given {len(words)} arguments: write it as {usage}"
         raise InputError(msg)
 
 
-def _moment(text: str, option: str) -> datetime | None:
+def _moment(text: str, option: str) -> datetime:
     """A date or a time; one without a zone is in UTC."""
     if not text:
-        if option == "--from":
-            msg = "say from when on: --from 2026-01-31"
-            raise InputError(msg)
-        return None
+        msg = f"give a date: {option} 2026-01-31"
+        raise InputError(msg)
     try:
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError as error:
         msg = f"{option} {text!r} is not a date: write it as 2026-01-31 or 2026-01-31T12:00"
         raise InputError(msg) from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _line(change: Any) -> str:  # ownership.Change
+def _change_text(change: "Change") -> str:
     if change.before is None:
         return f"+ {change.keyword}  {change.after:.0%}"
     if change.after is None:
@@ -147,7 +141,7 @@ def _export(data: object, words: list[str]) -> None:
     typer.echo(path)
 
 
-def _import(recommender: Any, user: str, path: Path, replace: bool) -> None:  # a Recommender
+def _import(recommender: "Recommender", user: str, path: Path, replace: bool) -> None:
     try:
         data = json.loads(path.read_bytes())
     except OSError as error:
@@ -163,5 +157,6 @@ def _import(recommender: Any, user: str, path: Path, replace: bool) -> None:  # 
     typer.echo(recommender.import_user(data, replace=replace))
 
 
-def _tell(value: object, text: str, as_json: bool) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2) if as_json else text)
+def register(app: typer.Typer, panel: str) -> None:
+    """Add `profile` to the command line, under the heading `panel` of its help."""
+    app.command(rich_help_panel=panel)(profile)

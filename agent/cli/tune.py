@@ -1,93 +1,87 @@
 """The command `tanqu tune`: fit the weights of the signals to the events of a home."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...models.errors import InputError
-from . import console
-from .console import say
+from .console import counting, say
+from .options import Json, opened, options_of
 
-Opened = Callable[..., AbstractContextManager[Any]]  # opens a Recommender, whose import is put off
-SettingsOf = Callable[[typer.Context], Any]  # Settings
+if TYPE_CHECKING:
+    from ..recommender import Recommender
 
 _USERS = 1_000
 _USERS_WITH_MODEL = 100  # the model takes seconds for each
 
 
-def register(app: typer.Typer, opened: Opened, settings_of: SettingsOf) -> None:
-    """Add `tune` to the command line; the two functions are how it opens a recommender and reads settings."""
+def tune(
+    context: typer.Context,
+    users: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"How many users at most; default: {_USERS:,}, with a model {_USERS_WITH_MODEL}.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Draws users and the items they did not take.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, and write nothing.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Go back to Tanqu's own weights.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fit the weights of the ranking to your own events; kept only where users it did not see gain.
 
-    @app.command()
-    def tune(
-        context: typer.Context,
-        users: Annotated[
-            int | None,
-            typer.Option(
-                min=1,
-                help=f"How many users at most; default: {_USERS:,}, with a model {_USERS_WITH_MODEL}.",
-            ),
-        ] = None,
-        seed: Annotated[int, typer.Option(min=0, help="Draws users and the items they did not take.")] = 0,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, and write nothing.")] = False,
-        reset: Annotated[bool, typer.Option("--reset", help="Go back to Tanqu's own weights.")] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    ) -> None:
-        """Fit the weights of the ranking to your own events; kept only where users it did not see gain.
-
-        With `--model none` it takes seconds, and the weight of the model stays as it is. With a model it takes
-        seconds a user; Ctrl-C loses nothing that the model has read.
-        """
-        if reset:
-            _reset(settings_of(context).home)  # without opening what damaged weights would keep shut
-            return
-        with opened(context, with_model=True) as recommender:
-            _check(recommender, dry_run)
-            wanted = users or (_USERS_WITH_MODEL if recommender.model else _USERS)
-            _tune(recommender, wanted, seed, dry_run, as_json)
+    With `--model none` it takes seconds, and the weight of the model stays as it is. With a model it takes
+    seconds a user; Ctrl-C loses nothing that the model has read.
+    """
+    if reset:
+        _reset(options_of(context).settings().home)  # without opening what damaged weights would keep shut
+        return
+    with opened(context, with_model=True) as recommender:
+        _check(recommender, dry_run)
+        wanted = users or (_USERS_WITH_MODEL if recommender.model else _USERS)
+        _tune(recommender, wanted, seed, dry_run, as_json)
 
 
-def _tune(recommender: Any, users: int, seed: int, dry_run: bool, as_json: bool) -> None:  # a Recommender
+def _tune(recommender: "Recommender", users: int, seed: int, dry_run: bool, as_json: bool) -> None:
     from ..ranking import keep, tune
 
     started = time.monotonic()
     try:
-        with console.counting("users") as count:
-            found = tune(recommender, users=users, seed=seed, progress=count)
+        with counting("users") as count:
+            tuning = tune(recommender, users=users, seed=seed, progress=count)
     except KeyboardInterrupt:
         if recommender.model:
             say("note: what the model has read so far is kept: the same command goes on from there")
         raise
-    path = keep(found, recommender.settings.home) if found.better and not dry_run else None
-    typer.echo(found.model_dump_json(indent=2) if as_json else _told(found))
-    say(f"note: {found.users} users in {time.monotonic() - started:.0f} seconds")
+    path = keep(tuning, recommender.settings.home) if tuning.better and not dry_run else None
+    typer.echo(tuning.model_dump_json(indent=2) if as_json else _tuning_text(tuning))
+    say(f"note: {tuning.users} users in {time.monotonic() - started:.0f} seconds")
     if path:
         say(f"note: the new weights are in {path} and hold from now on; `tanqu tune --reset` takes them back")
-    elif found.better:
+    elif tuning.better:
         say("note: a dry run: nothing was written")
     else:
         say("note: no gain that could not be chance: the weights stay as they are")
 
 
-def _told(found: Any) -> str:  # a Tuning
+def _tuning_text(tuning: Any) -> str:  # a Tuning
     """A row for each weight, and the gain."""
-    old, new = ({**one.weights, "alpha": one.alpha} for one in (found.old, found.new))
+    old, new = ({**weights.weights, "alpha": weights.alpha} for weights in (tuning.old, tuning.new))
     rows = [f"{'':14}{'now':>8}{'fitted':>9}"]
     rows += [f"{name:14}{old.get(name, 0.0):8.2f}{value:9.2f}" for name, value in new.items()]
-    interval = f"[{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    interval = f"[{100 * tuning.low:+.1f}, {100 * tuning.high:+.1f}]"
     rows += [
         "",
-        f"N@10 on users the weights were not fitted to: {100 * found.before:.1f} now, "
-        f"{100 * found.after:.1f} fitted, a gain of {100 * found.gain:+.1f} {interval}",
+        f"N@10 on users the weights were not fitted to: {100 * tuning.before:.1f} now, "
+        f"{100 * tuning.after:.1f} fitted, a gain of {100 * tuning.gain:+.1f} {interval}",
     ]
     return "\n".join(rows)
 
 
-def _check(recommender: Any, dry_run: bool) -> None:  # a Recommender
+def _check(recommender: "Recommender", dry_run: bool) -> None:
     """Refuse to write what would not hold: a file that the settings name goes before that of the home."""
     named = recommender.settings.signal_weights
     if named is not None and not dry_run:
@@ -107,3 +101,8 @@ def _reset(home: Path) -> None:
         say(f"note: {path} is gone: Tanqu's own weights hold again")
     else:
         say("note: Tanqu's own weights were in force already")
+
+
+def register(app: typer.Typer, panel: str) -> None:
+    """Add `tune` to the command line, under the heading `panel` of its help."""
+    app.command(rich_help_panel=panel)(tune)

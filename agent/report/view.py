@@ -48,7 +48,7 @@ def view(run: Run) -> Page:
     numbers = {one.keyword: at for at, one in enumerate(run.profile.interests, 1)}
     versions = tuple(_version(key, value, words) for key, value in run.fingerprints.items())
     return Page(
-        user=clip(shown(run.user) or "–", _KEYWORD),
+        user=clip(shown(run.display_name or run.user) or "–", _KEYWORD),
         request=clipped(run.request, _PROSE).short if run.request.strip() else "",
         summary=clipped(run.profile.summary, _PROSE).short if run.profile.summary.strip() else "",
         scenario=words.name("scenarios", run.scenario),

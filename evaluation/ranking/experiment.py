@@ -160,6 +160,8 @@ def measure(
 ) -> Measured:
     """Ask every system every question; no system sees a target, before or after."""
     measured = Measured(protocol)
+    if progress:
+        progress(0, len(protocol.cases))
     for done, case in enumerate(protocol.cases, 1):
         for system in systems:
             _ask(system, case, data, measured)
@@ -253,7 +255,7 @@ def _of_system(measured: Measured, name: str) -> dict[str, Any]:
     return found
 
 
-def told(report: Mapping[str, Any]) -> str:
+def report_text(report: Mapping[str, Any]) -> str:
     """The main figures of `as_json` as a table of text, in percent; a row per system, ours first."""
     full = report["protocol"]["negatives"] is None
     columns = ("hr@10", "hr@50", "ndcg@10", "mrr@10") if full else ("ndcg@1", "ndcg@10", "hr@10", "mrr@10")
@@ -272,4 +274,4 @@ def _percent(one: Mapping[str, float]) -> str:
     return f"{100 * one['mean']:.1f} [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
 
 
-__all__ = ["MAIN", "OURS", "Measured", "Tanqu", "as_json", "measure", "only", "prepared", "told"]
+__all__ = ["MAIN", "OURS", "Measured", "Tanqu", "as_json", "measure", "only", "prepared", "report_text"]

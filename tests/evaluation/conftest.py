@@ -1,15 +1,16 @@
 """What tests of several measurements share: a small data set, and the commands without a home."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from tanqu.agent.cli.main import Chosen
+from tanqu.agent.cli.options import GlobalOptions
 from tanqu.agent.settings import Settings
 from tanqu.evaluation.commands import mount
 from tanqu.models.language_model import ScriptedModel
@@ -35,24 +36,41 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@dataclass(frozen=True)
+class ScriptedOptions(GlobalOptions):
+    """Options whose language model is a scripted one, or none; `opened` grows with each opening."""
+
+    scripted: ScriptedModel | None = None
+    opened: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def language_model(self, settings: Settings) -> Iterator[ScriptedModel | None]:  # type: ignore[override]
+        """The scripted model."""
+        self.opened.append(settings.model)
+        yield self.scripted
+
+
 Command = Callable[..., Result]
 
 
 @pytest.fixture
-def mounted() -> Command:
-    """Runs the commands that `mount` adds, with words, and with a model or none; `opens` opens it."""
+def mounted(tmp_path: Path) -> Command:
+    """Runs the commands that `mount` adds, with words, in an empty home and with a model or none."""
 
     def invoke(
-        *words: str | Path, model: ScriptedModel | None = None, opens: Callable[..., Any] | None = None
+        *words: str | Path, model: ScriptedModel | None = None, opened: list[str] | None = None
     ) -> Result:
         app = typer.Typer()
+        chosen = ScriptedOptions(
+            home=tmp_path / "home", model="none", scripted=model, opened=[] if opened is None else opened
+        )
 
         @app.callback()
         def options(context: typer.Context) -> None:
             """What stands before the command."""
-            context.obj = Chosen(model="none")
+            context.obj = chosen
 
-        mount(app, lambda _: Settings(model="none"), opens or (lambda *_, **__: model))
+        mount(app)
         return CliRunner().invoke(app, [*map(str, words)], color=False)
 
     return invoke

@@ -62,7 +62,7 @@ def test_a_second_demo_reuses_what_the_first_one_stored(demo: Demo, tmp_path: Pa
     before = json.loads((tmp_path / "news-en" / "run.json").read_text(encoding="utf-8"))
     _, err = demo(*words)
     after = json.loads((tmp_path / "news-en" / "run.json").read_text(encoding="utf-8"))
-    assert "indexing" not in err and "remembering" not in err
+    assert "indexing" not in err and "storing" not in err
     assert after["recommendations"] == before["recommendations"]
     assert load_settings(environ={}, home=tmp_path / "news-en" / "home").scenario == "news"
 
@@ -72,7 +72,7 @@ def test_chinese_is_the_sample_in_all_scenarios_wherever_the_language_is_said(
 ) -> None:
     out, _ = demo("demo", "--lang", "zh", "-o", tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {f"{one}-zh" for one in SCENARIOS}
-    assert out.count("为你推荐") == len(SCENARIOS) == 4 and "For you" not in out
+    assert out.count(" 推荐\n") == len(SCENARIOS) == 4 and "Interests of" not in out
 
 
 def test_an_interrupted_demo_is_taken_up_again(
@@ -88,7 +88,7 @@ def test_an_interrupted_demo_is_taken_up_again(
         demo(*words)
     monkeypatch.setattr("tanqu.agent.recommender.SentenceEmbedder", HashEmbedder)
     _, err = demo(*words)
-    assert "remembering" in err
+    assert "storing" in err
     assert len(Run.load(tmp_path / "video-en" / "run.json").recommendations) == 5
 
 

@@ -88,7 +88,6 @@ def shop(home: Path) -> None:
 
 def commands() -> dict[str, click.Command]:
     """Every command by its words."""
-    cli._commands()
     found: dict[str, click.Command] = {}
 
     def walk(words: str, group: Any) -> None:  # typer brings its own click

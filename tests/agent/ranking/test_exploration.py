@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tanqu.agent.chat.terminal import talk
-from tanqu.agent.cli.console import show_picks
+from tanqu.agent.cli.printout import print_picks
 from tanqu.agent.explanation.groundedness import problems
 from tanqu.agent.explanation.writer import Explainer
 from tanqu.agent.profile.profiles import Profiles
@@ -379,6 +379,6 @@ def test_the_console_shows_new_picks_under_a_heading_of_their_own(
 ) -> None:
     user = user_with(home, *LIKES_AI)
     with opened(home.settings.home, language=language) as recommender:
-        show_picks(recommender.recommend(user, n=4, explore=0.25))
+        print_picks(recommender.recommend(user, n=4, explore=0.25))
     before, after = capsys.readouterr().out.split(f"\n{heading}\n")
     assert before.count("\n3. ") == 1 and after.startswith("4. ") and led in after.split("\n")[0]

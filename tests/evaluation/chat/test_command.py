@@ -9,8 +9,8 @@ import pytest
 from typer.testing import Result
 
 from tanqu.evaluation.chat import experiment as chat
-from tanqu.evaluation.chat.command import mistakes
-from tanqu.evaluation.profile.command import told
+from tanqu.evaluation.measure import mistakes
+from tanqu.evaluation.results import figures_text
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
 
@@ -33,7 +33,7 @@ def test_the_command_prints_the_figures_and_writes_every_turn(tmp_path: Path, ev
     assert done.exit_code == 0, done.output
     found = json.loads(output.read_text(encoding="utf-8"))
     assert len(found["turns"]) == 2 and "tool_accuracy" in found["figures"]
-    assert done.stdout == told(found["figures"]) + "\n"
+    assert done.stdout == figures_text(found["figures"]) + "\n"
     assert "without a language model, the examples choose alone" in done.stderr
     assert all(line in done.stderr for line in mistakes(found["turns"], with_held_out=False))
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tanqu.agent.chat.agent import ChatAgent, ChatEvent
-from tanqu.evaluation.chat.command import mistakes
 from tanqu.evaluation.chat.experiment import (
     Dialogue,
     Measured,
@@ -19,6 +18,7 @@ from tanqu.evaluation.chat.experiment import (
     load_dialogues,
 )
 from tanqu.evaluation.data.samples import SCENARIOS, load_sample
+from tanqu.evaluation.measure import mistakes
 from tanqu.models.embedder import SentenceEmbedder
 
 EMBEDDER = SentenceEmbedder()

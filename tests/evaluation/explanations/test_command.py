@@ -9,7 +9,7 @@ import pytest
 from typer.testing import Result
 
 from tanqu.evaluation.explanations import experiment as explanations
-from tanqu.evaluation.profile.command import told
+from tanqu.evaluation.results import figures_text
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
 
@@ -32,7 +32,7 @@ def test_the_command_prints_the_figures_and_writes_what_was_missed(
     assert done.exit_code == 0, done.output
     found = json.loads(output.read_text(encoding="utf-8"))
     assert {"caught", "false_rejects", "counterfactual_exact", "faithful"} <= set(found["figures"])
-    assert done.stdout == told(found["figures"]) + "\n"
+    assert done.stdout == figures_text(found["figures"]) + "\n"
     assert "without a language model, model_written and seconds are left out" in done.stderr
     lines = done.stderr.splitlines()
     for one in found["missed"]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from tanqu.evaluation.profile.command import told
+from tanqu.evaluation.results import figures_text
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
 
@@ -25,14 +25,14 @@ def test_the_command_prints_the_figures_and_writes_them(dataset: Path, evaluate:
     assert done.exit_code == 0, done.output
     figures = json.loads(output.read_text(encoding="utf-8"))["figures"]
     assert all(set(one) == {"mean", "low", "high"} for one in figures.values())
-    assert done.stdout == told(figures) + "\n"
+    assert done.stdout == figures_text(figures) + "\n"
     assert "without a language model, confidence, seconds and the comparison are left out" in done.stderr
 
 
 def test_a_figure_is_a_line_with_its_interval() -> None:
     coverage = {"mean": 0.5, "low": 0.25, "high": 1.0}
     figures = {"coverage": coverage, "seconds": {"mean": 12.0, "low": 9.0, "high": 20.0}}
-    first, second = told(figures).splitlines()
+    first, second = figures_text(figures).splitlines()
     assert first.split(maxsplit=2) == ["coverage", "0.500", "[0.250, 1.000]"]
     assert second.split()[:2] == ["seconds", "12.000"]
 

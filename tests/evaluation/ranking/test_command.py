@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,6 @@ from tanqu.models.language_model import ScriptedModel
 
 TOPICS = ("chess endgame", "violin music", "garden roses", "space rockets", "deep sea")
 TITLES = {f"i{at}": f"{TOPICS[at % 5]} volume {at}" for at in range(30)}
-
-
-@dataclass
-class Closing(ScriptedModel):
-    """Remembers whether it was closed."""
-
-    closed: bool = False
-
-    def close(self) -> None:
-        """As a real one."""
-        self.closed = True
 
 
 Run = Callable[..., Result]
@@ -107,6 +95,43 @@ def test_only_the_signals_named_have_a_part(figures: Callable[..., dict[str, Any
     assert found["systems"]["tanqu"]["hr@5"]["mean"] == 1.0, "the texts of a topic are alike"
 
 
+def test_tuned_weights_of_the_home_rank_and_are_named(
+    figures: Callable[..., dict[str, Any]], run: Run, tmp_path: Path
+) -> None:
+    tuned = tmp_path / "home" / "ranking.toml"
+    tuned.parent.mkdir()
+    tuned.write_text("[weights]\nlexical = 0.77\n", encoding="utf-8")
+    protocol = figures()["protocol"]
+    assert protocol["weights"]["lexical"] == 0.77 and protocol["weights_file"] == str(tuned)
+    assert (
+        f"the weights of the signals are those of {tuned}" in run("--users", "1", "--negatives", "6").stderr
+    )
+
+
+def test_weights_that_the_settings_name_go_before_tuned_ones(
+    figures: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "ranking.toml").write_text("[weights]\nlexical = 0.77\n", encoding="utf-8")
+    (home / "mine.toml").write_text("[weights]\nlexical = 0.33\n", encoding="utf-8")
+    (home / "settings.toml").write_text('signal_weights = "mine.toml"\n', encoding="utf-8")
+    protocol = figures()["protocol"]
+    assert protocol["weights"]["lexical"] == 0.33 and protocol["weights_file"].endswith("mine.toml")
+
+
+def test_without_weights_of_a_home_the_files_say_that_they_are_tanqus_own(
+    figures: Callable[..., dict[str, Any]],
+) -> None:
+    assert figures()["protocol"]["weights_file"] is None
+
+
+def test_a_log_gets_lines_of_progress_and_stdout_none(run: Run) -> None:
+    done = run("--negatives", "6", "--baselines", "")
+    assert "users: 0 of 8\n" in done.stderr and "users: 8 of 8" in done.stderr
+    assert " of 8" not in done.stdout
+
+
 def test_candidates_of_a_file_are_used(figures: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     listed = tmp_path / "small.random"
     listed.write_text("u3\ti0 i1 i2 i4 i5 i6 i7 i9\nu4\ti0 i1 i2 i3 i5 i6 i7\n", encoding="utf-8")
@@ -125,13 +150,12 @@ def test_in_the_whole_catalogue_other_figures_are_told(
     assert "hr@50" in done.stdout and "popularity" not in done.stdout.split("each signal alone")[0]
 
 
-def test_a_model_takes_part_lists_and_is_closed(figures: Callable[..., dict[str, Any]], run: Run) -> None:
-    model = Closing(reply=lambda _: "2] > [1]")
+def test_a_model_takes_part_and_lists(figures: Callable[..., dict[str, Any]], run: Run) -> None:
+    model = ScriptedModel(reply=lambda _: "2] > [1]")
     done = run("--negatives", "6", "--baselines", "listing", "--users", "2", model=model)
     assert done.exit_code == 0 and "listing" in done.stdout and "without a language model" not in done.stderr
-    assert model.closed
-    found = figures("--users", "2", model=(again := Closing()))
-    assert again.closed and found["protocol"]["model"] == f"scripted ({again.fingerprint})"
+    found = figures("--users", "2", model=(again := ScriptedModel()))
+    assert found["protocol"]["model"] == f"scripted ({again.fingerprint})"
 
 
 # --- what is wrong ----------------------------------------------------------------------------------
@@ -200,13 +224,13 @@ def test_what_cannot_be_measured_is_said_before_anything_is_indexed(
 )
 def test_a_wrong_name_is_said_before_the_model_is_opened(run: Run, words: list[str], says: str) -> None:
     opened: list[str] = []
-    done = run(*words, opens=lambda *_, **__: opened.append("model"))
+    done = run(*words, opened=opened)
     assert isinstance(done.exception, InputError) and says in str(done.exception)
     assert opened == []
 
 
 def test_a_model_that_is_not_there_is_missed_before_anything_is_indexed(run: Run, tmp_path: Path) -> None:
     opened: list[str] = []
-    done = run("--baselines", "listing", opens=lambda *_, **__: opened.append("model"))
+    done = run("--baselines", "listing", opened=opened)
     assert isinstance(done.exception, InputError) and "needs a language model" in str(done.exception)
-    assert opened == ["model"] and not (tmp_path / "kept").exists()
+    assert opened == ["none"] and not (tmp_path / "kept").exists()

@@ -17,7 +17,16 @@ from tanqu.agent.settings import Settings
 from tanqu.agent.store.priors import Priors
 from tanqu.evaluation.data.protocol import Case, Choices, Protocol, Question
 from tanqu.evaluation.ranking.baselines import Data, Scored, System
-from tanqu.evaluation.ranking.experiment import DEPTH, Measured, Tanqu, as_json, measure, only, prepared, told
+from tanqu.evaluation.ranking.experiment import (
+    DEPTH,
+    Measured,
+    Tanqu,
+    as_json,
+    measure,
+    only,
+    prepared,
+    report_text,
+)
 from tanqu.models.embedder import HashEmbedder, Vectors
 from tanqu.models.errors import InputError, ModelError
 from tanqu.models.language_model import LanguageModel, Prompt, ScriptedModel
@@ -214,7 +223,7 @@ def test_every_system_is_asked_each_question_once_and_told_no_target(data: Data)
     for one in systems:
         assert one.asked == [(case.question, DEPTH) for case in made.cases]
     assert {own.name for own in fields(Question)} == {"user", "events", "candidates"}
-    assert steps == [(done, 6) for done in range(1, 7)]
+    assert steps == [(done, 6) for done in range(7)]
 
 
 def test_the_figures_are_those_of_the_place_of_the_target(data: Data) -> None:
@@ -307,11 +316,11 @@ def test_the_whole_catalogue_adds_what_a_list_is_like(ours: Ours, data: Data) ->
     assert 0 < two["diversity@10"]["mean"] <= 2
     popular = report["systems"]["popularity"]["novelty@10"]["mean"]
     assert popular < two["novelty@10"]["mean"], "hardly anybody used the two"
-    assert "hr@50" in told(report).splitlines()[0]
+    assert "hr@50" in report_text(report).splitlines()[0]
 
 
 def test_the_table_has_a_row_for_each_system_in_percent(compared: dict[str, Any]) -> None:
-    head, *rows = told(compared).splitlines()
+    head, *rows = report_text(compared).splitlines()
     assert head.split() == ["ndcg@1", "ndcg@10", "hr@10", "mrr@10", "s/user", "p"]
     assert [row.split()[0] for row in rows[:3]] == ["tanqu", "copy", "random"]
     main = compared["systems"]["random"]["ndcg@10"]

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tanqu.evaluation.json_file import checked, write_json
+from tanqu.evaluation.results import check_json_path, write_json
 from tanqu.models.errors import InputError
 
 
 def test_a_place_for_a_file_passes_and_so_does_none(tmp_path: Path) -> None:
-    assert checked(tmp_path / "f.json") == tmp_path / "f.json" and checked(None) is None
+    assert check_json_path(tmp_path / "f.json") == tmp_path / "f.json" and check_json_path(None) is None
 
 
 def test_a_place_where_no_file_can_be_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no folder .*nowhere: make it, or name another file with --json"):
-        checked(tmp_path / "nowhere" / "f.json")
+        check_json_path(tmp_path / "nowhere" / "f.json")
     with pytest.raises(InputError, match="is a folder: name a file in it"):
-        checked(tmp_path)
+        check_json_path(tmp_path)
 
 
 def test_what_is_written_is_read_back_and_chinese_stays_readable(tmp_path: Path) -> None:
