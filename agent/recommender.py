@@ -15,11 +15,11 @@ from ..models.language_model import LanguageModel
 from ..models.records import Event, Item, Profile
 from ..prompts import Prompts
 from ..vectorstore import Catalogue, Progress, UpsertResult, compile_where, open_database
-from .erasure import Owner
+from .erasure import Erasure
 from .explanation import Why, WhySource, find_item, why
 from .ingest import Enriched, Enricher, build_events
 from .pipeline import Pipeline
-from .profile import Change, Profiles, compare
+from .profile import Change, Profiles, compare, payload_of
 from .ranking import EngagementCache, RankingWeights, forget_engagement, share_of, weights_in_force
 from .request import UserRequest, WhatIf, Where, unknown_user_message, user_request, valid_user
 from .run import Run
@@ -334,7 +334,10 @@ class Recommender:
 
     def undo(self, user: str) -> Profile:
         """Take back the last change; raises NotFoundError if there is none."""
-        self._owner.undo(valid_user(user))
+        user = valid_user(user)
+        if self.memory.undo(user) is None:
+            msg = f"there is no change of the profile of {user!r} to take back"
+            raise NotFoundError(msg)
         return self.profile(user)
 
     def diff(self, user: str, before: datetime, after: datetime | None = None) -> tuple[Change, ...]:
@@ -353,7 +356,7 @@ class Recommender:
 
     def forget_user(self, user: str) -> Forgotten:
         """Remove everything of a user from every file, and every byte of it."""
-        return self._owner.forget(valid_user(user))
+        return self._erasure.forget_user(valid_user(user))
 
     def close(self) -> None:
         """Close the catalogue and the database. The model stays open: it was not opened here."""
@@ -379,11 +382,14 @@ class Recommender:
             raise NotFoundError(unknown_user_message(request.user))
 
     @property
-    def _owner(self) -> Owner:
-        return Owner(self.memory, self.model, self.settings.home)
+    def _erasure(self) -> Erasure:
+        return Erasure(self.memory, self.model, self.settings.home)
 
     def _changed(self, user: str, kind: EditKind, keyword: str, new: str = "") -> Profile:
-        self._owner.change(self.profile(user), kind, keyword, new)
+        profile = self.profile(user)
+        edit = self.memory.add_edit(profile.user, kind, payload_of(profile, kind, keyword, new))
+        if kind == "forget":
+            self._erasure.forget_interest(profile.user, edit)
         return self.profile(user)
 
     def _current_run(self, user: str) -> records.Run:

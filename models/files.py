@@ -1,6 +1,8 @@
 """Files that only their owner can read, written whole or not at all."""
 
+import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -30,3 +32,9 @@ def unwritable(path: Path, error: OSError) -> InputError:
     return InputError(
         f"{path} cannot be written ({error.strerror}): choose a folder that exists and is yours"
     )
+
+
+def safe_name(user: str) -> str:
+    """A file name for a user id: its plain characters, and 12 hex digits of a hash that tells ids apart."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", user)[:40].strip("-")
+    return f"{plain or 'user'}-{hashlib.sha256(user.encode()).hexdigest()[:12]}"

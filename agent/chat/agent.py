@@ -18,10 +18,9 @@ from ...models.embedder import Embedder
 from ...models.errors import CatalogueError
 from ...models.language_model import LanguageModel, ScriptedModel
 from ...models.records import MAX_TEXT, Language
-from ...vectorstore import private_folder
 from ..ranking import share_of
 from ..recommender import Recommender
-from ..report import page_name
+from ..store import user_folder
 from .calls import ChatState, Outcome, Shown
 from .interruptible_model import Attended, Spent
 from .language import chat_language
@@ -85,8 +84,7 @@ class ChatAgent:
         self._settings = recommender.settings
         self._explore = recommender.settings.explore
         self._model = recommender.model
-        self._folder = self._settings.home / "chats"
-        private_folder(self._folder)
+        self._folder = user_folder(self._settings.home, user)
         self._thread, self._lock = _claim(self._folder, user)
         self._saver: SqliteSaver = open_saver(self._folder)
         self._engine: Attended | None = None
@@ -237,7 +235,7 @@ class ChatAgent:
     @property
     def history_file(self) -> Path:
         """Where a terminal keeps the lines that this user typed."""
-        return self._folder / f"{_stem(self.user)}.history"
+        return self._folder / "typed.history"
 
     def use(self, model: LanguageModel | None, *, owned: bool = False) -> None:
         """Go on with another model; an owned one is closed with the conversation."""
@@ -326,21 +324,15 @@ def _storable(text: str) -> str:
 
 def _claim(folder: Path, user: str) -> tuple[str, FileLock]:
     """The user's first conversation that no living process holds, and the lock on it."""
-    stem = _stem(user)
     for number in range(_MOST_CHATS):
-        lock = FileLock(folder / f"{stem}-{number}.lock", mode=0o600)
+        lock = FileLock(folder / f"chat-{number}.lock", mode=0o600)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             continue
-        return f"{stem}/{number}", lock
+        return f"{folder.name}/{number}", lock
     msg = f"user {user!r} has {_MOST_CHATS} chats open: close one of them"
     raise CatalogueError(msg)
-
-
-def _stem(user: str) -> str:
-    """What the names of this user's files and conversations begin with."""
-    return Path(page_name(user)).stem
 
 
 __all__ = ["ChatAgent", "ChatEvent", "Reply"]

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 from ...models.errors import InputError
 from ...models.records import Interest, Item, Language, Profile, Recommendation, Run
@@ -17,7 +16,8 @@ from ...models.text import clean
 from ...vectorstore import compile_where
 from ..messages import messages_for
 from ..recommender import Recommender
-from ..report import page_name, write_report
+from ..report import write_report
+from ..store import reports_folder
 from . import calls
 from .answers import Answers
 from .calls import Change, ChatState, Outcome, Shown
@@ -290,10 +290,8 @@ class Toolbox:
         run = self._last_run()
         if run is None:
             return Outcome(text=self.words.say("no_run"), state=self.state)
-        folder = self.recommender.settings.home / "reports"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        stem = f"{Path(page_name(self.user)).stem}-{run.created:%Y%m%d-%H%M%S}"
-        path = write_report(run, folder / f"{stem}.{call.format}")
+        folder = reports_folder(self.recommender.settings.home, self.user)
+        path = write_report(run, folder / f"{run.created:%Y%m%d-%H%M%S}.{call.format}")
         return Outcome(text=self.words.say("report", file=path), state=self.state, file=str(path))
 
     def _with_list(self) -> tuple[Change, ...]:

@@ -4,8 +4,6 @@ A report is one file with no reference outside itself. It holds a history, so it
 owner alone (mode 0600), and whole or not at all.
 """
 
-import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +13,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from pydantic import ValidationError
 
 from ...models.errors import InputError, NotFoundError
-from ...models.files import unwritable, write_text
+from ...models.files import safe_name, unwritable, write_text
 from ...models.records import Language, Run
 from ..messages import clip, messages_for, number, percent, shown, thousandths
 from .escaping import json_text, markdown
@@ -154,9 +152,8 @@ def _write_page(run: Run, home: Path) -> _Row:
 
 
 def page_name(user: str) -> str:
-    """The file name of a user's page: what is plain in the id, and a hash that tells ids apart."""
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", user)[:40].strip("-")
-    return f"{plain or 'user'}-{hashlib.sha256(user.encode()).hexdigest()[:12]}.html"
+    """The file name of a user's page."""
+    return f"{safe_name(user)}.html"
 
 
 __all__ = [

@@ -4,6 +4,13 @@ from .memory import LIKED_FROM, Edit, EditKind, Forgotten, Memory, RecordResult,
 from .name_cache import NOBODY, NameStore, TopicNames, key_of
 from .priors import Priors
 from .tuned import CachedRunTrace
+from .user_folder import (
+    refuse_open_chat,
+    remove_reports,
+    remove_user_folder,
+    reports_folder,
+    user_folder,
+)
 
 __all__ = [
     "Edit",
@@ -19,4 +26,9 @@ __all__ = [
     "TopicNames",
     "CachedRunTrace",
     "key_of",
+    "refuse_open_chat",
+    "remove_reports",
+    "remove_user_folder",
+    "reports_folder",
+    "user_folder",
 ]

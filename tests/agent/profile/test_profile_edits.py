@@ -21,9 +21,8 @@ from tanqu.agent.profile.profile_edits import (
     without_interests,
 )
 from tanqu.agent.recommender import Recommender
-from tanqu.agent.report.writing import page_name
 from tanqu.agent.settings import Settings
-from tanqu.agent.store.memory import Edit, EditKind
+from tanqu.agent.store import Edit, EditKind, reports_folder
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.engine.prefix_cache import PrefixCache
 from tanqu.models.errors import InputError, ModelError, NotFoundError
@@ -323,9 +322,9 @@ def test_nothing_of_a_forgotten_user_is_left_in_any_file(
     recommender.recommend("ann", n=3)
     recommender.mute("ann", "violin things")
     PrefixCache("kind", 1000, cache, 1_000_000).put([1], [1], "ann", bytearray(secret.encode()))
-    reports = recommender.settings.home / "reports"
-    reports.mkdir()
-    (reports / f"{Path(page_name('ann')).stem}-20260101.html").write_text(secret)
+    reports = reports_folder(recommender.settings.home, "ann")
+    (reports / "20260101-120000.html").write_text(secret)
+    (reports / ".tanqu-killed.part").write_text(secret)  # of a process killed while it wrote
     assert traces(tmp_path, secret) and traces(tmp_path, "ann-secret")
     recommender.forget_user("ann")
     recommender.recommend("bob", n=3)  # counts anew what users have in common
