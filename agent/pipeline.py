@@ -111,5 +111,5 @@ class Pipeline:
         if len(picks) < request.n:
             trace.note("too_few", n=request.n, found=len(picks))
         explainer = Explainer(ranker.catalogue, self.prompts, CoUsers(self.memory, request.user))
-        reasons = explainer.explain(picks, query.profile, query.history, self.settings.scenario, trace)
+        reasons = explainer.explain(picks, query, trace)
         return StageResults(request, query, ranker, candidates, ranked, picks, reasons, taken)

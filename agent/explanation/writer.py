@@ -12,12 +12,12 @@ from functools import cached_property
 
 from ...models.errors import ModelError
 from ...models.language_model import Constraint, Limits, Prompt
-from ...models.records import Bridge, Explanation, Item, Language, Profile, Ranked, Scenario
+from ...models.records import Bridge, Explanation, Item, Language, Profile, Ranked
 from ...models.text import clean
 from ...prompts import Prompts
 from ...vectorstore import Catalogue
 from ..messages import quoted
-from ..profile import History
+from ..profile import History, Query
 from ..run_trace import RunTrace
 from .groundedness import Deed, Facts, Problem, bare, problems
 from .social_proof import Company, CoUsers
@@ -157,25 +157,26 @@ class Explainer:
         self._others = others
         self._prompts = prompts
 
-    def explain(
-        self,
-        picks: Sequence[Ranked],
-        profile: Profile,
-        history: History,
-        scenario: Scenario,
-        trace: RunTrace,
-        request: str = "",
-    ) -> list[Explanation]:
-        """One explanation per pick, in order; cited events are among the user's own."""
+    def explain(self, picks: Sequence[Ranked], query: Query, trace: RunTrace) -> list[Explanation]:
+        """One explanation per pick.
+
+        Args:
+            picks: what is recommended, best first; items of the catalogue.
+            query: the history, the profile and the request that they were ranked for.
+            trace: the run's trace, which has the model that writes, if there is one.
+
+        Returns:
+            The explanations in the order of the picks; cited events are among the user's own.
+        """
         if not picks:
             return []
         with trace.stage("explanations"):
-            found = self.bases(picks, profile, history, request)
+            found = self.bases(picks, query)
             texts: list[str | None] = [None] * len(found)
             if trace.model is None:
                 trace.note("no_model_reasons")
             else:
-                self._by_model(found, texts, profile, scenario, trace)
+                self._by_model(found, texts, query, trace)
         return [
             Explanation(
                 text=basis.whole(text or basis.template),
@@ -186,10 +187,9 @@ class Explainer:
             for basis, text in zip(found, texts, strict=True)
         ]
 
-    def bases(
-        self, picks: Sequence[Ranked], profile: Profile, history: History, request: str = ""
-    ) -> list[Basis]:
+    def bases(self, picks: Sequence[Ranked], query: Query) -> list[Basis]:
         """The facts of each pick, in order."""
+        profile, history = query.profile, query.history
         vectors = self._catalogue.vectors([pick.candidate.item.id for pick in picks])
         things = _things(history)
         rows = history.vectors[[places[0] for places in things]]
@@ -203,7 +203,7 @@ class Explainer:
             chosen = [Thing.of([history.entries[at] for at in things[one]]) for one in _strongest(row)]
             interest = _interest_of(chosen, pick, profile)
             company = self._others.of(pick, chosen) if self._others else None
-            item, asked = pick.candidate.item, clean(request, 80)
+            item, asked = pick.candidate.item, clean(query.request, 80)
             found.append(Basis(item, interest, tuple(chosen), profile.language, asked, company=company))
         return found
 
@@ -230,18 +230,17 @@ class Explainer:
         self,
         bases: Sequence[Basis],
         texts: list[str | None],
-        profile: Profile,
-        scenario: Scenario,
+        query: Query,
         trace: RunTrace,
     ) -> None:
         """Fill `texts` where the model wrote a sentence that the facts cover; two attempts."""
-        constraint = Constraint(regex=_ENDINGS[profile.language])
+        constraint = Constraint(regex=_ENDINGS[query.language])
         refused: dict[int, Problem | None] = {}
         for attempt in range(2):
             left = [at for at, text in enumerate(texts) if text is None and bases[at].told]
             if not left:
                 break
-            prompts = [self._prompt(bases[at], profile, scenario) for at in left]
+            prompts = [self._prompt(bases[at], query) for at in left]
             limits = Limits(max_tokens=_TOKENS, temperature=0.7 * attempt, seed=attempt)
             try:
                 written = trace.generate("explanations", prompts, constraint=constraint, limits=limits)
@@ -252,18 +251,18 @@ class Explainer:
                 texts[at], refused[at] = checked(ending.text, bases[at])
         for at, problem in refused.items():
             if texts[at] is None:
-                title = quoted(bases[at].item.title, bases[at].item, profile.language)
+                title = quoted(bases[at].item.title, bases[at].item, query.language)
                 if problem is None:
                     trace.note("template_reason_endless", title=title)
                 else:
                     trace.note("template_reason", title=title, kind=problem.kind, what=problem.what)
 
-    def _prompt(self, basis: Basis, profile: Profile, scenario: Scenario) -> Prompt:
+    def _prompt(self, basis: Basis, query: Query) -> Prompt:
         return self._prompts.render(
             "explain",
-            profile.language,
-            owner=profile.user,
-            scenario=scenario,
+            query.language,
+            owner=query.profile.user,
+            scenario=query.scenario,
             title=clean(basis.item.title, 120),
             text=basis.told,
             begun=basis.subject,

@@ -194,7 +194,7 @@ class Bench:
         trace = RunTrace(model)
         explainer = Explainer(self.catalogue, self.prompts)
         started = time.perf_counter()
-        reasons = explainer.explain(picks, made.query.profile, made.history, self.settings.scenario, trace)
+        reasons = explainer.explain(picks, made.query, trace)
         if model is not None:
             found.add("seconds", (time.perf_counter() - started) / len(picks))
             for pick, reason in zip(picks, reasons, strict=True):

@@ -213,6 +213,17 @@ def test_a_small_real_model_makes_the_same_whole_run_twice(tmp_path: Path, tiny_
     assert sum(call.output_tokens for call in runs[0].calls) > 0
 
 
+@pytest.mark.parametrize("model", [None, script()], ids=["no model", "scripted"])
+def test_the_request_is_part_of_the_reason(tmp_path: Path, model: LanguageModel | None) -> None:
+    """A reason names what was asked for, also for a user without events."""
+    with opened(tmp_path, load_sample("shop", "en"), model) as recommender:
+        for user in (demo_user("shop"), "a new user"):
+            run = recommender.recommend(user, request="something for coffee", n=3)
+            texts = [pick.explanation.text for pick in run.recommendations]
+            assert len(texts) == 3
+            assert all(text.startswith("You asked for “something for coffee”") for text in texts), texts
+
+
 # --- the founding example ---------------------------------------------------------------------------
 
 FOUNDING: list[dict[str, object]] = [

@@ -14,6 +14,7 @@ from tanqu.agent.explanation.writer import _ENDINGS, Basis, Explainer, checked
 from tanqu.agent.messages.quoting import quoted
 from tanqu.agent.profile.history import History, HistoryEntry, read_history
 from tanqu.agent.profile.interests import build_profile
+from tanqu.agent.profile.query import Query
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
@@ -72,7 +73,9 @@ def explain(
     profile = build_profile("u", history, "en", RunTrace(None), Prompts())
     trace = RunTrace(model)
     picks = [pick(item, rank) for rank, item in enumerate(items, 1)]
-    return Explainer(catalogue, Prompts()).explain(picks, profile, history, "video", trace, request), trace
+    return Explainer(catalogue, Prompts()).explain(
+        picks, Query(history, profile, request, "video"), trace
+    ), trace
 
 
 def thing(item: Item | None, *actions: tuple[Action, float | None], words: str = "") -> Thing:
@@ -180,9 +183,7 @@ def test_a_request_is_told_and_its_words_are_not_the_items(catalogue: Catalogue)
 def test_nobody_without_events_is_told_that_they_did_something(catalogue: Catalogue) -> None:
     history = read(catalogue, [])
     profile = Profile(user="new", language="en")
-    [reason] = Explainer(catalogue, Prompts()).explain(
-        [pick(TRAIN)], profile, history, "video", RunTrace(None)
-    )
+    [reason] = Explainer(catalogue, Prompts()).explain([pick(TRAIN)], Query(history, profile), RunTrace(None))
     assert reason.evidence == ()
     assert "You" not in reason.text
 
@@ -198,7 +199,9 @@ def test_what_was_disliked_on_the_whole_is_never_cited(catalogue: Catalogue) -> 
         Event(id="l", user="u", item="hunter", action="like", time=START + timedelta(hours=2)),
     ]
     history = read(catalogue, events)
-    [basis] = Explainer(catalogue, Prompts()).bases([pick(TRAIN)], Profile(user="u", language="en"), history)
+    [basis] = Explainer(catalogue, Prompts()).bases(
+        [pick(TRAIN)], Query(history, Profile(user="u", language="en"))
+    )
     assert set(basis.evidence) <= {"l"}
 
 
@@ -268,7 +271,7 @@ def test_an_interest_is_named_only_if_the_pick_matches_it_and_what_is_cited_supp
         ranked = ranked.model_copy(
             update={"candidate": ranked.candidate.model_copy(update={"interest": one.keyword})}
         )
-        [basis] = Explainer(catalogue, Prompts()).bases([ranked], profile, history)
+        [basis] = Explainer(catalogue, Prompts()).bases([ranked], Query(history, profile))
         told[one.keyword] = basis.interest, set(basis.things[0].ids) <= set(one.evidence)
     assert len(told) > 1
     assert all(named == (keyword if supports else "") for keyword, (named, supports) in told.items())
@@ -406,7 +409,9 @@ def test_an_ending_does_not_repeat_the_beginning() -> None:
 def test_hostile_titles_stay_data(catalogue: Catalogue, language: Language, hostile: str) -> None:
     item = TRAIN.model_copy(update={"title": hostile or "x", "text": hostile, "tags": (hostile,)})
     basis = Basis(item, hostile, (thing(item, ("view", None)),), language, request=hostile)
-    prompt = Explainer(catalogue, Prompts())._prompt(basis, Profile(user="u", language=language), "video")
+    prompt = Explainer(catalogue, Prompts())._prompt(
+        basis, Query(read(catalogue, []), Profile(user="u", language=language))
+    )
     scaffold = "".join(one.text for turn in prompt.messages for one in turn.segments if not one.data)
     assert "im_start" not in scaffold
     assert "\x1b" not in prompt.text + basis.template

@@ -15,6 +15,7 @@ from tanqu.agent.cli.printout import print_picks
 from tanqu.agent.explanation.groundedness import problems
 from tanqu.agent.explanation.writer import Explainer
 from tanqu.agent.profile.profiles import Profiles
+from tanqu.agent.profile.query import Query
 from tanqu.agent.ranking.exploration import share_of
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
@@ -304,7 +305,7 @@ def test_a_reason_cites_the_interest_that_leads_there_and_says_it_is_new(
             found = Candidate(item=pick.item, channels={}, new_for_you=bridge)
             ranked = Ranked(candidate=found, rank=1, score=0.0, signals={}, raw={})
             [basis] = Explainer(recommender.catalogue, recommender.prompts).bases(
-                [ranked], run.profile, history
+                [ranked], Query(history, run.profile)
             )
             assert problems(basis.template, basis.facts, language) == []
             assert problems(basis.subject, basis.given, language) == []
