@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+from ...models.numbers import read_number
 from ...models.records import Item
 from .conditions import Missed, Reason, Rule, Understood, merge, where_of
-from .numbers import read_number
 from .quantities import Operator, Quantity, quantities
 from .vocabulary import Mention, Place, Vocabulary, fold, kinds_said, sayings
 

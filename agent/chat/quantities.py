@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
-from .numbers import NUMBER, read_number
+from ...models.numbers import NUMBER, read_number
 from .vocabulary import Vocabulary, sayings
 
 Operator = Literal["$lt", "$lte", "$gt", "$gte", "$eq", "$in", "$nin"]

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...models.numbers import read_number
 from ...models.records import Item
-from .numbers import read_number
 from .vocabulary import Vocabulary, fold, sayings
 
 _ZH_UNIT = "[个部本条篇款件位首样名集只张号则]"

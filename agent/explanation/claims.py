@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ...models.numbers import numerals
 from ...models.records import Action, Language
-from .numerals import numerals
 from .word_coverage import Verb, vocabulary
 
 FIRST_TITLE = 0xE100

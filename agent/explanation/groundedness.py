@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from ...models.numbers import Numeral, numerals
 from ...models.records import Language
 from .claims import FIRST_TITLE, Deed, claims
-from .numerals import Numeral, numerals
 from .word_coverage import Covered, inflected, vocabulary
 
 Kind = Literal["markup", "title", "name", "number", "word", "action", "relation"]

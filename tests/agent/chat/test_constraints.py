@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tanqu.agent.chat.conditions import Rule, describe, merge, where_of
 from tanqu.agent.chat.constraints import MAX_MESSAGE, strip_fillers, understand
-from tanqu.agent.chat.numbers import NUMBER, read_number
 from tanqu.agent.chat.vocabulary import Vocabulary
 from tanqu.evaluation.data.samples import SCENARIOS, load_sample
+from tanqu.models.numbers import NUMBER, read_number
 from tanqu.models.records import Item, Language, Scenario
 from tanqu.vectorstore.filters import compile_where
 

@@ -1,12 +1,13 @@
 """Numbers are read out of digits, English words and Chinese numerals, with what they count."""
 
+import re
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.explanation.numerals import numerals
+from tanqu.models.numbers import NUMBER, numerals, read_number
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,8 @@ from tanqu.agent.explanation.numerals import numerals
         ("$54 only", [(54, "$")]),
         ("11%", [(11, "%")]),
         ("最低万分之五\n七家公司", [(10_000, "分"), (5, ""), (7, "家")]),
+        ("约一百五块", [(150, "块")]),
+        ("0.5 million users", [(5e5, "users")]),
         ("none at all", []),
         ("often, bone and stone", []),
     ],
@@ -43,3 +46,29 @@ def test_numbers_lie_in_order_inside_the_text(text: str) -> None:
     found = list(numerals(text))
     assert all(0 <= one.start < one.end <= one.unit_end <= len(text) for one in found)
     assert all(one.end <= other.start for one, other in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.5k", 1500),
+        ("2 w", 20_000),
+        ("3万", 30_000),
+        ("1,200", 1200),
+        ("一百五", 150),
+        ("两万三", 23_000),
+        ("一千零五", 1005),
+        ("二〇一五", 2015),
+        ("三百半", 300.5),
+        ("半", 0.5),
+        ("a hundred and twenty", 120),
+        ("half a dozen", 6),
+        ("half a million", 500_000),
+        ("a couple", 2),
+        ("twenty-five thousand", 25_000),
+        ("九千亿亿", None),
+    ],
+)
+def test_a_number_is_read_as_people_mean_it(text: str, value: float | None) -> None:
+    assert re.fullmatch(NUMBER, text)
+    assert read_number(text) == value
