@@ -6,7 +6,7 @@ from pathlib import Path
 from ..models.engine import forget_prefixes
 from ..models.language_model import LanguageModel
 from .profile import forgotten_events, without_interests
-from .ranking import forget_engagement
+from .ranking import clear_engagement
 from .store import Edit, Forgotten, Memory, refuse_open_chat, remove_reports, remove_user_folder
 
 
@@ -43,7 +43,7 @@ class Erasure:
             # Prompts in the KV cache, in memory and on the disk.
             steps.callback(self._forget_prompts, user)
             # Co-engagement counts over all users, recomputed without this one.
-            steps.callback(forget_engagement, self._memory, self._home)
+            steps.callback(clear_engagement, self._memory, self._home)
             # Events, profiles, edits, runs, cached answers of the model: every table with a user column.
             return self._memory.forget_user(user)
 

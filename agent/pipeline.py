@@ -11,14 +11,14 @@ from ..models.records import Candidate, Event, Item
 from ..prompts import Prompts
 from ..vectorstore import Catalogue, Engagement, Progress
 from .explanation import CoUsers, Explainer, with_counterfactuals
-from .profile import Profiles, Query, newest, read_history
+from .profile import Profiles, Query, newest_time, read_history
 from .ranking import (
-    Channels,
     EngagementCache,
     Explorer,
     Ranker,
     RankingWeights,
-    everything,
+    Retriever,
+    as_candidates,
     fresh_stories,
     select,
 )
@@ -72,7 +72,7 @@ class Pipeline:
             history = read_history(events, catalogue, self.settings)
             query = self.profiles.query(request.user, history, request.words, trace)
             ranker = Ranker(catalogue, Engagement.empty(), self.weights, self.priors)
-            results = self._stages(request, query, ranker, everything(catalogue, catalogue.ids()), trace)
+            results = self._stages(request, query, ranker, as_candidates(catalogue, catalogue.ids()), trace)
             return assemble(results, self.settings, self.prompts, self.weights_name, trace)
 
     def _retrieve(
@@ -85,13 +85,13 @@ class Pipeline:
     ) -> list[Candidate]:
         """The candidates: unseen items that pass the filter; of news, recent ones and one per story."""
         with trace.stage("candidates"):
-            channels = Channels(self.catalogue, engagement, query.history, query.profile, request.where)
+            retriever = Retriever(self.catalogue, engagement, query.history, query.profile, request.where)
             n = max(self.settings.n_candidates, request.n)
-            candidates = channels.find(request.words, n, at_least=2 * request.n)
+            candidates = retriever.retrieve(request.words, n, at_least=2 * request.n)
             if query.scenario != "news":
                 return candidates
             unasked = not request.words and not request.where
-            return fresh_stories(candidates, self.catalogue, newest(events) if unasked else None)
+            return fresh_stories(candidates, self.catalogue, newest_time(events) if unasked else None)
 
     def _stages(
         self,

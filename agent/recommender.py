@@ -19,8 +19,8 @@ from .erasure import Erasure
 from .explanation import Why, WhySource, find_item, why
 from .ingest import Enriched, Enricher, build_events
 from .pipeline import Pipeline
-from .profile import Change, Profiles, compare, payload_of
-from .ranking import EngagementCache, RankingWeights, forget_engagement, share_of, weights_in_force
+from .profile import InterestChange, Profiles, compare_profiles, edit_payload
+from .ranking import EngagementCache, RankingWeights, clear_engagement, exploration_count, weights_in_force
 from .request import UserRequest, WhatIf, Where, unknown_user_message, user_request, valid_user
 from .run import Run
 from .run_trace import RunTrace
@@ -110,7 +110,7 @@ class Recommender:
             )
             memory = Memory(engine)
             if rebuild:
-                forget_engagement(memory, chosen.home)
+                clear_engagement(memory, chosen.home)
             return cls(catalogue, memory, Priors(engine), model, chosen, engine)
         except BaseException:
             engine.dispose()
@@ -253,7 +253,7 @@ class Recommender:
             NotFoundError: the user is unknown and nothing was asked for.
         """
         compile_where(where)  # a wrong filter is an error before the model has worked
-        n_new = share_of(n, self.settings.explore if explore is None else explore)
+        n_new = exploration_count(n, self.settings.explore if explore is None else explore)
         asked = user_request(user, request, n, where, n_new, what_if)
         self._check_known(asked)
         return self._pipeline.recommend(asked, progress)
@@ -340,11 +340,11 @@ class Recommender:
             raise NotFoundError(msg)
         return self.profile(user)
 
-    def diff(self, user: str, before: datetime, after: datetime | None = None) -> tuple[Change, ...]:
+    def diff(self, user: str, before: datetime, after: datetime | None = None) -> tuple[InterestChange, ...]:
         """What changed in the profile between two moments (default: until now)."""
         user = valid_user(user)
         now = self.memory.profile(user) if after is None else self.memory.profile_at(user, after)
-        return compare(self.memory.profile_at(user, before), now)
+        return compare_profiles(self.memory.profile_at(user, before), now)
 
     def export_user(self, user: str) -> dict[str, object]:
         """Everything of a user that cannot be computed again, as plain JSON values."""
@@ -387,7 +387,7 @@ class Recommender:
 
     def _changed(self, user: str, kind: EditKind, keyword: str, new: str = "") -> Profile:
         profile = self.profile(user)
-        edit = self.memory.add_edit(profile.user, kind, payload_of(profile, kind, keyword, new))
+        edit = self.memory.add_edit(profile.user, kind, edit_payload(profile, kind, keyword, new))
         if kind == "forget":
             self._erasure.forget_interest(profile.user, edit)
         return self.profile(user)

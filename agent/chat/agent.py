@@ -18,7 +18,7 @@ from ...models.embedder import Embedder
 from ...models.errors import CatalogueError
 from ...models.language_model import LanguageModel, ScriptedModel
 from ...models.records import MAX_TEXT, Language
-from ..ranking import share_of
+from ..ranking import exploration_count
 from ..recommender import Recommender
 from ..store import user_folder
 from .calls import ChatState, Outcome, Shown
@@ -267,7 +267,7 @@ class ChatAgent:
     @explore.setter
     def explore(self, share: float) -> None:
         """Go on with another share; raises InputError if it is none."""
-        share_of(1, share)
+        exploration_count(1, share)
         self._explore = share
         self.recommender = self._toolbox.recommender = self._view()
 

@@ -15,6 +15,7 @@ from ...models.records import Interest, Item, Language, Profile, Recommendation,
 from ...models.text import clean
 from ...vectorstore import compile_where
 from ..messages import messages_for
+from ..ranking import reciprocal_rank_fusion
 from ..recommender import Recommender
 from ..report import write_report
 from ..store import reports_folder
@@ -30,7 +31,6 @@ SIMILAR = 0.4
 
 _FAR = {"found": "far", "picks": "picks_far"}  # what is said where nothing is about the words
 _RELATED = 0.25  # below it, a search hit that shares no word is a last resort
-_RANK_CONSTANT = 60  # of reciprocal rank fusion, as in candidates.py
 _MOST_SIMILAR = 50
 _RUNS_LOOKED_AT = 5
 _CHANGES_KEPT = 50
@@ -415,11 +415,7 @@ class Toolbox:
         shared = catalogue.search_words(words, n, where=where)
         near = catalogue.search(catalogue.embed([words])[0], n, where=where)
         related = [hit for hit in near if hit[1] >= _RELATED]
-        fused: dict[str, float] = {}
-        for hits in (shared, related) if shared or related else (near,):
-            for rank, (item, _) in enumerate(hits, 1):
-                fused[item] = fused.get(item, 0.0) + 1 / (_RANK_CONSTANT + rank)
-        return sorted(fused, key=lambda item: (-fused[item], item))
+        return reciprocal_rank_fusion((shared, related) if shared or related else (near,))
 
     def _is_near(self, words: str) -> bool:
         """Whether anything of the catalogue shares a word with these, or their meaning."""

@@ -13,7 +13,7 @@ from .options import User, opened, print_result
 
 if TYPE_CHECKING:
     from ...models.records import Profile
-    from ..profile import Change
+    from ..profile import InterestChange
     from ..recommender import Recommender
 
 _ARGUMENTS = {"show": 0, "mute": 1, "pin": 1, "rename": 2, "forget": 1, "undo": 0, "diff": 0, "import": 1}
@@ -113,7 +113,7 @@ def _moment(text: str, option: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _change_text(change: "Change") -> str:
+def _change_text(change: "InterestChange") -> str:
     if change.before is None:
         return f"+ {change.keyword}  {change.after:.0%}"
     if change.after is None:

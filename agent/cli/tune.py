@@ -46,7 +46,7 @@ def tune(
 
 
 def _tune(recommender: "Recommender", users: int, seed: int, dry_run: bool, as_json: bool) -> None:
-    from ..ranking import keep, tune
+    from ..ranking import tune, write_weights
 
     started = time.monotonic()
     try:
@@ -56,7 +56,7 @@ def _tune(recommender: "Recommender", users: int, seed: int, dry_run: bool, as_j
         if recommender.model:
             say("note: what the model has read so far is kept: the same command goes on from there")
         raise
-    path = keep(tuning, recommender.settings.home) if tuning.better and not dry_run else None
+    path = write_weights(tuning, recommender.settings.home) if tuning.better and not dry_run else None
     typer.echo(tuning.model_dump_json(indent=2) if as_json else _tuning_text(tuning))
     say(f"note: {tuning.users} users in {time.monotonic() - started:.0f} seconds")
     if path:

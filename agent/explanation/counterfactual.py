@@ -13,8 +13,8 @@ from typing import TypeVar
 from ...models.records import Candidate, Counterfactual, Interest, Item, Profile, Ranked, Run
 from ...prompts import Prompts
 from ...vectorstore import Progress
-from ..profile import History, Query, apply_edits, build_profile, pinned_events, silenced, without
-from ..ranking import Ranker, select, share_taken
+from ..profile import History, Query, apply_edits, build_profile, pinned_events, without_events, without_muted
+from ..ranking import Ranker, exhausted_interest, select
 from ..run_trace import RunTrace
 from ..store import Edit
 
@@ -52,13 +52,13 @@ class Ranking:
 
     def without(self, events: Collection[str], prompts: Prompts) -> Query:
         """What would be ranked for if these events counted no more."""
-        history = without(self.history, events)
+        history = without_events(self.history, events)
         old = self.query.profile
         found = build_profile(
             old.user, history, old.language, RunTrace(None), prompts, kept=pinned_events(self.edits)
         )
         profile = apply_edits(with_names(found, old), self.edits)
-        return replace(self.query, history=silenced(history, profile), profile=profile)
+        return replace(self.query, history=without_muted(history, profile), profile=profile)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _difference(event: str, before: Ranked, after: _Without) -> Counterfactual:
         score_after=now.score,
         by_model=after.by_model,
         picked=picked,
-        share_of=None if picked else share_taken(now, after.picks, after.profile),
+        share_of=None if picked else exhausted_interest(now, after.picks, after.profile),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from ...models.records import Ranked, Recommendation, Run
-from ..ranking import places, same_thing, same_words
+from ..ranking import duplicate_key, interest_quotas, normalised_title
 
 LEAST = 0.005
 """A contribution below this is not worth a word."""
@@ -31,18 +31,18 @@ def _reason(one: Ranked, run: Run) -> Reason:
     if one.candidate.interest in muted:
         return "muted"
     item = one.candidate.item
-    if same_thing(item) in {same_thing(pick.item) for pick in run.recommendations}:
+    if duplicate_key(item) in {duplicate_key(pick.item) for pick in run.recommendations}:
         return "twin"
     if _has_its_share(one.candidate.interest, run):
         return "share"
-    known = {same_words(event.text) for event in run.history}
-    return "known" if same_words(item.title) in known else "room"
+    known = {normalised_title(event.text) for event in run.history}
+    return "known" if normalised_title(item.title) in known else "room"
 
 
 def _has_its_share(interest: str | None, run: Run) -> bool:
     """Whether as many picks are of an interest as its weight allows in a list of this length."""
     picks = _by_rank(run)
-    room = places(run.profile, len(picks))
+    room = interest_quotas(run.profile, len(picks))
     return interest in room and Counter(pick.interest for pick in picks)[interest] >= room[interest]
 
 

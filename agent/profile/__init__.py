@@ -1,43 +1,43 @@
 """Room."""
 
-from .clustering import Group, linked
-from .event_weights import event_weights, newest
+from .clustering import EventCluster, average_linkage
+from .event_weights import event_weights, newest_time
 from .history import History, HistoryEntry, read_history
-from .interests import build_profile, interest_vectors, name_groups
+from .profile_building import build_profile, interest_vectors, name_clusters
 from .profile_edits import (
-    Change,
+    InterestChange,
     apply_edits,
-    compare,
+    compare_profiles,
+    edit_payload,
     forgotten_events,
-    payload_of,
     pinned_events,
-    silenced,
-    without,
+    without_events,
     without_interests,
+    without_muted,
 )
 from .profiles import Profiles
 from .query import Query
 
 __all__ = [
-    "Change",
+    "InterestChange",
     "HistoryEntry",
-    "Group",
+    "EventCluster",
     "History",
     "Profiles",
     "Query",
     "apply_edits",
     "build_profile",
-    "compare",
+    "compare_profiles",
     "event_weights",
     "forgotten_events",
     "interest_vectors",
-    "linked",
-    "name_groups",
-    "newest",
-    "payload_of",
+    "average_linkage",
+    "name_clusters",
+    "newest_time",
+    "edit_payload",
     "pinned_events",
     "read_history",
-    "silenced",
-    "without",
+    "without_muted",
+    "without_events",
     "without_interests",
 ]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from ...models.records import Polarity
-from .history import History, repeated
+from .history import History, repetition_weight
 
 _GROUPED = 400  # grouping compares all pairs: of longer histories the heaviest things found the groups
 _DISTANCE = 0.9  # two groups join while their mean distance is below; best F1 on hand-labelled topics
@@ -17,7 +17,7 @@ _SATURATION = 0.5  # power of a sum of weights; with 0.75 held-out purchases ran
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class EventCluster:
     """Entries about the same thing: their places in the history, strongest first, and their weight."""
 
     places: tuple[int, ...]
@@ -25,7 +25,7 @@ class Group:
     polarity: Polarity
 
 
-def group(history: History, polarity: Polarity) -> list[Group]:
+def cluster_events(history: History, polarity: Polarity) -> list[EventCluster]:
     """Groups of the events that speak for (or against) something, heaviest first.
 
     Average linkage over cosine distance. Things met more than once are folded into one point; beyond 400
@@ -39,7 +39,7 @@ def group(history: History, polarity: Polarity) -> list[Group]:
     if not things:
         return []
     weights = {
-        key: repeated([history.entries[place] for place in places], history.scenario)
+        key: repetition_weight([history.entries[place] for place in places], history.scenario)
         for key, places in things.items()
     }
     # Ties are decided by what things are, never by their place: events of equal time have no order.
@@ -55,7 +55,7 @@ def group(history: History, polarity: Polarity) -> list[Group]:
             ),
         )
         total = math.fsum(weights[key] for key in keys)
-        groups.append(Group(tuple(places), total**_SATURATION, polarity))
+        groups.append(EventCluster(tuple(places), total**_SATURATION, polarity))
     return sorted(groups, key=lambda one: (-round(one.weight, 9), history.entries[one.places[0]].event.id))
 
 
@@ -66,12 +66,12 @@ def _clusters(history: History, places: Sequence[int]) -> list[list[int]]:
     head = min(len(places), _GROUPED)
     similarity = _similarity(history, places[:head], places)
     clusters: dict[int, list[int]] = {}
-    for place, label in enumerate(linked(similarity[:, :head])):
+    for place, label in enumerate(average_linkage(similarity[:, :head])):
         clusters.setdefault(label, []).append(place)
     return _with_rest(list(clusters.values()), similarity, head)
 
 
-def linked(similarity: NDArray[np.float64]) -> list[int]:
+def average_linkage(similarity: NDArray[np.float64]) -> list[int]:
     """The group of each row of a square matrix of two or more: average linkage, cut at one distance."""
     rows, columns = np.triu_indices(len(similarity), 1)
     # Rounded, so that the last bits of a sum decide nothing.
@@ -100,4 +100,4 @@ def _with_rest(clusters: list[list[int]], similarity: NDArray[np.float64], head:
     return clusters + alone
 
 
-__all__ = ["Group", "group", "linked"]
+__all__ = ["EventCluster", "cluster_events", "average_linkage"]

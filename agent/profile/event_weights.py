@@ -45,7 +45,7 @@ def event_weights(
     Being away is no change of taste: a gap without events counts `ABSENCE` half-lives at most, so that the
     first event after years does not blot out all before it.
     """
-    moment = newest(events) if now is None else now
+    moment = newest_time(events) if now is None else now
     if moment is None:
         return [event_weight(event, scenario, None, settings) for event in events]
     hours = settings.half_life_hours[scenario] if settings else HALF_LIFE[scenario] / timedelta(hours=1)
@@ -64,7 +64,7 @@ def _shifts(events: Iterable[Event], now: datetime, longest: timedelta) -> dict[
     return shifts
 
 
-def newest(events: Iterable[Event]) -> datetime | None:
+def newest_time(events: Iterable[Event]) -> datetime | None:
     """The latest time among the events; None if none has one."""
     return max((event.time for event in events if event.time is not None), default=None)
 

@@ -118,7 +118,7 @@ def read_history(events: Sequence[Event], catalogue: Catalogue, settings: Settin
     return History(tuple(entries), _vectors(entries, catalogue), words, settings.scenario)
 
 
-def repeated(entries: Sequence[HistoryEntry], scenario: Scenario) -> float:
+def repetition_weight(entries: Sequence[HistoryEntry], scenario: Scenario) -> float:
     """What events of one sign say about one thing, above 0.
 
     Of repetitions within a session each counts half of the one before. Returns after `SESSION_GAP` count
@@ -174,8 +174,8 @@ def _settled(entries: Sequence[HistoryEntry], scenario: Scenario) -> list[Histor
 
 def _shares(entries: Sequence[HistoryEntry], scenario: Scenario) -> tuple[float, float]:
     """How much of the positive and of the negative weights is left when both are set against each other."""
-    for_ = repeated([one for one in entries if one.weight > 0], scenario)
-    against = repeated([one for one in entries if one.weight < 0], scenario)
+    for_ = repetition_weight([one for one in entries if one.weight > 0], scenario)
+    against = repetition_weight([one for one in entries if one.weight < 0], scenario)
     if for_ >= against:
         return ((for_ - against) / for_ if for_ else 0.0), 0.0
     return 0.0, (against - for_) / against

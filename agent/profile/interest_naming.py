@@ -22,7 +22,7 @@ from ...vectorstore import tokens
 from ..messages import quoted
 from ..run_trace import RunTrace
 from ..store import NameStore, key_of
-from .clustering import Group
+from .clustering import EventCluster
 from .history import History
 from .prompt_injection import strip_instructions
 
@@ -50,7 +50,7 @@ _AGAIN = Limits(max_tokens=48, temperature=0.8, seed=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class InterestName:
     """What a group is called, how sure that is, and by whom."""
 
     keyword: str
@@ -59,16 +59,16 @@ class Named:
     by: WrittenBy
 
 
-def name_groups(
+def name_clusters(
     user: str,
     history: History,
-    groups: Sequence[Group],
+    groups: Sequence[EventCluster],
     language: Language,
     trace: RunTrace,
     prompts: Prompts,
     names: NameStore | None = None,
     stage: str = "profile",
-) -> list[Named]:
+) -> list[InterestName]:
     """A name for each group, in order. Without a model, or where it fails, by the group's commonest words.
 
     Only groups whose name is not among `names` are shown to the model; a name that will not do is asked for
@@ -88,7 +88,7 @@ def name_groups(
     written = dict(names.known(user, keys)) if names else {}
     known = len(written)
 
-    def named(place: int) -> Named | None:
+    def named(place: int) -> InterestName | None:
         found = written.get(keys[place])
         return _checked(history, groups[place], *found, language) if found else None
 
@@ -141,13 +141,15 @@ def _written(
     return found
 
 
-def _lines(history: History, one: Group) -> list[str]:
+def _lines(history: History, one: EventCluster) -> list[str]:
     """What the model sees of a group: its strongest things, each once; none where all they do is command."""
     lines = dict.fromkeys(strip_instructions(history.entries[place].line) for place in one.places)
     return [line for line in lines if line][:_NAMED_LINES]
 
 
-def _checked(history: History, one: Group, text: str, confidence: float, language: Language) -> Named | None:
+def _checked(
+    history: History, one: EventCluster, text: str, confidence: float, language: Language
+) -> InterestName | None:
     """The model's name; None where it copied a title, or was told what to say.
 
     Words that somebody searched for may well be what they are interested in; a title never says it.
@@ -159,7 +161,7 @@ def _checked(history: History, one: Group, text: str, confidence: float, languag
         return None
     if strip_instructions(keyword) != keyword or strip_instructions(name.theme) != name.theme:
         return None
-    return Named(keyword, name.theme.strip(" -'&"), confidence, "model")
+    return InterestName(keyword, name.theme.strip(" -'&"), confidence, "model")
 
 
 def _whole_words(keyword: str) -> str:
@@ -175,14 +177,14 @@ def _copies(keyword: str, title: str) -> bool:
 
 
 def _distinct(
-    history: History, groups: Sequence[Group], names: Sequence[Named], language: Language
-) -> list[Named]:
+    history: History, groups: Sequence[EventCluster], names: Sequence[InterestName], language: Language
+) -> list[InterestName]:
     """The names, where groups of nearly the same name are told apart by their words, titles or numbers.
 
     What was turned down and is called nearly what is liked is told by one of its titles: nobody dislikes
     what they like, but they may well dislike some of it.
     """
-    result: list[Named] = []
+    result: list[InterestName] = []
     taken: list[tuple[str, Polarity]] = []
     for one, name in zip(groups, names, strict=True):
         keyword = name.keyword
@@ -198,7 +200,7 @@ def _distinct(
     return result
 
 
-def _by_example(history: History, one: Group, name: Named, language: Language) -> Iterator[str]:
+def _by_example(history: History, one: EventCluster, name: InterestName, language: Language) -> Iterator[str]:
     """The name with a title of the group, the strongest that is short and says nothing to a model."""
     for entry in (history.entries[place] for place in one.places):
         if (
@@ -210,11 +212,11 @@ def _by_example(history: History, one: Group, name: Named, language: Language) -
             yield f"{name.keyword}（如{title}）" if language == "zh" else f"{name.keyword} like {title}"
 
 
-def _marked(history: History, one: Group, name: Named) -> Iterator[str]:
+def _marked(history: History, one: EventCluster, name: InterestName) -> Iterator[str]:
     return (f"{name.keyword} · {mark}" for mark in _marks(history, one, name))
 
 
-def _marks(history: History, one: Group, name: Named) -> Iterator[str]:
+def _marks(history: History, one: EventCluster, name: InterestName) -> Iterator[str]:
     """What sets a group apart: its commonest words, its strongest title, and then numbers."""
     plain = _by_words(history, one)
     title = clean(strip_instructions(history.entries[one.places[0]].title), _TITLE)
@@ -244,7 +246,7 @@ def _is_chinese(text: str) -> bool:
     return any("\u4e00" <= char <= "\u9fff" for char in text)
 
 
-def _by_words(history: History, one: Group, language: Language = "en") -> Named:
+def _by_words(history: History, one: EventCluster, language: Language = "en") -> InterestName:
     """A name without a model: the commonest tag, else the words, else the title of the strongest event."""
     entries = [history.entries[place] for place in one.places]
     tags = Counter(strip_instructions(tag) for entry in entries if entry.item for tag in entry.item.tags[:4])
@@ -255,7 +257,7 @@ def _by_words(history: History, one: Group, language: Language = "en") -> Named:
         common = [word for word, times in words.most_common(2) if times > 1]
         ranked = common or [clean(title, 30) for title in titles[:1]] or [_UNNAMED[language]]
     theme = ranked[1] if len(ranked) > 1 else ranked[0]
-    return Named(ranked[0] or "?", theme or "?", 0.0, "template")
+    return InterestName(ranked[0] or "?", theme or "?", 0.0, "template")
 
 
-__all__ = ["Named", "name_groups"]
+__all__ = ["InterestName", "name_clusters"]

@@ -16,7 +16,7 @@ from ...models.records import Interest, Profile, Record
 from ...models.text import clean
 from ..store import Edit, EditKind
 from .history import History, HistoryEntry
-from .interests import summarise
+from .profile_building import summarise
 
 PIN_FLOOR = 0.25
 """The least weight of a pinned interest, or an equal share where many are pinned."""
@@ -46,7 +46,7 @@ def find_interest(profile: Profile, wanted: str) -> Interest:
     return profile.interests[found[0]]
 
 
-def payload_of(profile: Profile, kind: EditKind, wanted: str, new: str = "") -> Payload:
+def edit_payload(profile: Profile, kind: EditKind, wanted: str, new: str = "") -> Payload:
     """What to keep of a change, for `Memory.add_edit`.
 
     What is forgotten is kept by its events alone: its words are to go.
@@ -79,7 +79,7 @@ def pinned_events(edits: Iterable[Edit]) -> frozenset[str]:
     return frozenset(event for edit in edits if edit.kind == "pin" for event in _evidence(edit))
 
 
-def without(history: History, events: Collection[str]) -> History:
+def without_events(history: History, events: Collection[str]) -> History:
     """The history in which these events say nothing; their items still count as used."""
     gone = [place for place, entry in enumerate(history.entries) if entry.event.id in events]
     if not gone:
@@ -93,7 +93,7 @@ def without(history: History, events: Collection[str]) -> History:
     return replace(history, entries=tuple(entries), vectors=history.vectors * left[:, None], words=words)
 
 
-def silenced(history: History, profile: Profile) -> History:
+def without_muted(history: History, profile: Profile) -> History:
     """The history in which the events of muted interests have no weight; what they are about stays."""
     muted = {event for one in profile.interests if one.muted for event in one.evidence}
     if not muted:
@@ -129,7 +129,7 @@ def without_interests(profile: Profile, events: Collection[str]) -> Profile:
     return _with(profile, left)
 
 
-class Change(Record):
+class InterestChange(Record):
     """An interest in two versions of a profile; None where it is not there."""
 
     keyword: str
@@ -138,26 +138,26 @@ class Change(Record):
     before_keyword: str | None = None
 
 
-def compare(before: Profile | None, after: Profile | None) -> tuple[Change, ...]:
+def compare_profiles(before: Profile | None, after: Profile | None) -> tuple[InterestChange, ...]:
     """What differs between two versions, the largest change of weight first.
 
     Interests are the same if they rest on an event in common, whatever they are called.
     """
     old = list(before.interests) if before else []
-    changes: list[Change] = []
+    changes: list[InterestChange] = []
     for one in after.interests if after else ():
         shared = [len(set(other.evidence) & set(one.evidence)) for other in old]
         same = old.pop(int(np.argmax(shared))) if any(shared) else None
         if same is None or (same.keyword, same.weight) != (one.keyword, one.weight):
             changes.append(
-                Change(
+                InterestChange(
                     keyword=one.keyword,
                     before=same.weight if same else None,
                     after=one.weight,
                     before_keyword=same.keyword if same and same.keyword != one.keyword else None,
                 )
             )
-    changes += [Change(keyword=one.keyword, before=one.weight, after=None) for one in old]
+    changes += [InterestChange(keyword=one.keyword, before=one.weight, after=None) for one in old]
     return tuple(sorted(changes, key=lambda one: -abs((one.after or 0.0) - (one.before or 0.0))))
 
 

@@ -9,17 +9,17 @@ from ...vectorstore import Catalogue
 from ..run_trace import RunTrace
 from ..settings import Settings
 from ..store import Edit, Memory
-from .event_weights import newest
+from .event_weights import newest_time
 from .history import History, read_history
-from .interests import build_profile
-from .profile_edits import apply_edits, forgotten_events, pinned_events, silenced, without
+from .profile_building import build_profile
+from .profile_edits import apply_edits, forgotten_events, pinned_events, without_events, without_muted
 from .query import Query
 
 _TEXTS = 50  # so many say which language to answer in
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class StoredUser:
     """What the memory has of a user: events, the changes they made, and the last profile."""
 
     events: tuple[Event, ...]
@@ -37,16 +37,16 @@ class Profiles:
         self._settings = settings
         self._prompts = prompts
 
-    def known(self, user: str) -> Known:
+    def known(self, user: str) -> StoredUser:
         """Everything that is remembered of a user."""
-        return Known(
+        return StoredUser(
             tuple(self._memory.events(user)), tuple(self._memory.edits(user)), self._memory.profile(user)
         )
 
-    def history(self, known: Known) -> History:
+    def history(self, known: StoredUser) -> History:
         """The events that count, read against the catalogue: without those of forgotten interests."""
         read = read_history(known.events, self._catalogue, self._settings)
-        return without(read, forgotten_events(known.edits))
+        return without_events(read, forgotten_events(known.edits))
 
     def keep(self, profile: Profile) -> None:
         """Save a profile as a new version if it is one."""
@@ -54,7 +54,7 @@ class Profiles:
             self._memory.save_profile(profile)
 
     def profile(
-        self, user: str, history: History, request: str, trace: RunTrace, known: Known | None = None
+        self, user: str, history: History, request: str, trace: RunTrace, known: StoredUser | None = None
     ) -> Profile:
         """The profile of a history; that of a user who is known, with the changes they made."""
         trace.language = language = self._language(history, request)
@@ -76,12 +76,12 @@ class Profiles:
         return apply_edits(found, known.edits)
 
     def query(
-        self, user: str, history: History, request: str, trace: RunTrace, known: Known | None = None
+        self, user: str, history: History, request: str, trace: RunTrace, known: StoredUser | None = None
     ) -> Query:
         """What items are ranked for, as of the newest event; what is muted is silent."""
         profile = self.profile(user, history, request, trace, known)
-        moment = newest([entry.event for entry in history.entries])
-        return Query(silenced(history, profile), profile, request, self._settings.scenario, moment)
+        moment = newest_time([entry.event for entry in history.entries])
+        return Query(without_muted(history, profile), profile, request, self._settings.scenario, moment)
 
     def _language(self, history: History, request: str) -> Language:
         if self._settings.language != "auto":

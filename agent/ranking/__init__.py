@@ -1,43 +1,45 @@
 """Room."""
 
-from .diversity import places, same_thing, same_words, select, share_taken
-from .engagement_cache import EngagementCache, forget_engagement
-from .exploration import Explorer, share_of
+from .diversity import duplicate_key, exhausted_interest, interest_quotas, normalised_title, select
+from .engagement_cache import EngagementCache, clear_engagement
+from .exploration import Explorer, exploration_count
 from .freshness import fresh_stories
+from .fusion import reciprocal_rank_fusion
 from .ranker import (
     SIGNALS,
     WEIGHTS_FILE,
     Ranker,
     RankingWeights,
-    best_matches,
-    interest_values,
+    history_similarity,
+    interest_matches,
     load_weights,
     weights_in_force,
 )
-from .retrieval import Channels, everything
-from .tuning import keep, tune
+from .retrieval import Retriever, as_candidates
+from .tuning import tune, write_weights
 
 __all__ = [
-    "Channels",
+    "Retriever",
     "EngagementCache",
     "Explorer",
     "Ranker",
     "RankingWeights",
     "SIGNALS",
     "WEIGHTS_FILE",
-    "best_matches",
-    "everything",
+    "history_similarity",
+    "as_candidates",
     "fresh_stories",
-    "forget_engagement",
-    "interest_values",
-    "keep",
+    "clear_engagement",
+    "interest_matches",
+    "write_weights",
     "load_weights",
-    "places",
-    "same_thing",
-    "same_words",
+    "interest_quotas",
+    "duplicate_key",
+    "normalised_title",
     "select",
-    "share_of",
-    "share_taken",
+    "exploration_count",
+    "reciprocal_rank_fusion",
+    "exhausted_interest",
     "tune",
     "weights_in_force",
 ]

@@ -17,16 +17,16 @@ def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: 
     An interest gets at most its `places`; what was passed over fills places that stay empty. Items that
     say the same as one already chosen are dropped, and so are those of a muted interest.
     """
-    room = places(profile, n)
+    room = interest_quotas(profile, n)
     muted = {one.keyword for one in profile.positive if one.muted}
-    seen = {same_thing(item) for item in used}
+    seen = {duplicate_key(item) for item in used}
     taken: Counter[str] = Counter()
     chosen: list[Ranked] = []
     waiting: list[Ranked] = []
     for one in ranked:
         if len(chosen) == n:
             break
-        mark = same_thing(one.candidate.item)
+        mark = duplicate_key(one.candidate.item)
         if mark in seen or one.candidate.interest in muted:
             continue
         seen.add(mark)
@@ -40,7 +40,7 @@ def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: 
     return sorted(filled, key=lambda one: one.rank)
 
 
-def places(profile: Profile, n: int) -> dict[str, int]:
+def interest_quotas(profile: Profile, n: int) -> dict[str, int]:
     """How many of `n` places each interest may take: of weight w ceil(n * w), and never fewer than one.
 
     Calibration to the profile (Steck 2018) in its simplest form.
@@ -48,21 +48,21 @@ def places(profile: Profile, n: int) -> dict[str, int]:
     return {one.keyword: max(1, math.ceil(n * one.weight)) for one in profile.positive}
 
 
-def share_taken(one: Ranked, picks: Sequence[Ranked], profile: Profile) -> str | None:
+def exhausted_interest(one: Ranked, picks: Sequence[Ranked], profile: Profile) -> str | None:
     """The interest whose places on this list others took, so that one ranked before some of them is not on it."""
     interest = one.candidate.interest
     if interest is None or not picks or one.rank > max(pick.rank for pick in picks):
         return None
     taken = sum(pick.candidate.interest == interest for pick in picks)
-    return interest if taken >= places(profile, len(picks)).get(interest, taken + 1) else None
+    return interest if taken >= interest_quotas(profile, len(picks)).get(interest, taken + 1) else None
 
 
-def same_thing(item: Item) -> tuple[str, ...]:
+def duplicate_key(item: Item) -> tuple[str, ...]:
     """Equal for items that are one thing: kind, words of the title, and year."""
-    return (item.kind, same_words(item.title), str(item.attributes.get("year", "")))
+    return (item.kind, normalised_title(item.title), str(item.attributes.get("year", "")))
 
 
-def same_words(title: str) -> str:
+def normalised_title(title: str) -> str:
     """The words of a title, equal for titles that differ in case, width and punctuation alone."""
     folded = unicodedata.normalize("NFKC", title).casefold()
     return " ".join(_WORD.findall(folded)) or folded

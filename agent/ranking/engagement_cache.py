@@ -88,10 +88,10 @@ class EngagementCache:
         return built
 
 
-def forget_engagement(memory: Memory, home: Path) -> None:
+def clear_engagement(memory: Memory, home: Path) -> None:
     """Remove what was counted over all users; the next run counts those who are left."""
     (home / _FILE).unlink(missing_ok=True)
     memory.set_meta(_VERSION, "")
 
 
-__all__ = ["STALE", "EngagementCache", "forget_engagement"]
+__all__ = ["STALE", "EngagementCache", "clear_engagement"]

@@ -16,12 +16,12 @@ from ...models.errors import InputError, ModelError
 from ...models.records import Bridge, Candidate, Item, Ranked
 from ...models.text import clean
 from ...prompts import Prompts
-from ..profile import Query, interest_vectors, name_groups
+from ..profile import Query, interest_vectors, name_clusters
 from ..run_trace import RunTrace
 from ..settings import Settings
 from ..store import NOBODY, Memory, TopicNames
-from .diversity import same_thing
-from .ranker import Ranker, Values, standardised, sums
+from .diversity import duplicate_key
+from .ranker import Ranker, Values, standardised, total_scores
 from .topics import Topics, as_groups, topics_of
 
 _NEAR = 0.05  # below it, which interest is nearest is a matter of chance: sewing after sleep, pets after AI
@@ -33,7 +33,7 @@ _TOPIC_WEIGHT = 1.0
 _OF_OTHERS = ("engagement", "co_engagement", "popularity", "recency", "negative", "request")
 
 
-def share_of(n: int, explore: float) -> int:
+def exploration_count(n: int, explore: float) -> int:
     """How many of `n` picks are to be new: the nearest whole number, but one at least where n is above 1.
 
     Raises:
@@ -135,7 +135,7 @@ class Explorer:
             return []
         read, groups = as_groups(topics, [one.place for one in fields], self._catalogue, self._settings)
         names = TopicNames(self._memory.names)
-        named = name_groups(
+        named = name_clusters(
             NOBODY, read, groups, query.language, trace, self._prompts, names, stage="exploration"
         )
         known = {one.keyword.casefold() for one in query.profile.interests}
@@ -183,7 +183,7 @@ class Explorer:
         used: Sequence[Item],
     ) -> list[Ranked]:
         """The best item of each topic in turn, then the second best, until there are `n`."""
-        seen = {same_thing(item) for item in used}
+        seen = {duplicate_key(item) for item in used}
         items = {item.id: item for field, _ in bridges for item in field.items}
         places = {item.id: field.place for field, _ in bridges for item in field.items}
         of = {field.place: bridge for field, bridge in bridges}
@@ -191,9 +191,9 @@ class Explorer:
         by_topic = [[one for one in ranked if places[one.candidate.item.id] == place] for place in of]
         picks: list[Ranked] = []
         for one in chain.from_iterable(zip_longest(*by_topic)):
-            if one is None or len(picks) == n or same_thing(one.candidate.item) in seen:
+            if one is None or len(picks) == n or duplicate_key(one.candidate.item) in seen:
                 continue
-            seen.add(same_thing(one.candidate.item))
+            seen.add(duplicate_key(one.candidate.item))
             bridge = of[places[one.candidate.item.id]]
             candidate = one.candidate.model_copy(update={"new_for_you": bridge})
             picks.append(one.model_copy(update={"candidate": candidate, "rank": len(picks) + 1}))
@@ -215,7 +215,7 @@ class Explorer:
         raw = {name: values for name, values in raw.items() if name in _OF_OTHERS}
         parts = {"topic": _TOPIC_WEIGHT * standardised(match), **self._ranker.contributions(raw)}
         raw = {"topic": match, **raw}
-        scores = sums(parts, len(items))
+        scores = total_scores(parts, len(items))
         order = sorted(range(len(items)), key=lambda at: (-scores[at], at))
         return [
             Ranked(
@@ -247,4 +247,4 @@ def _is_muted(query: Query, place: int | None) -> bool:
     return place is not None and query.profile.interests[place].muted
 
 
-__all__ = ["Explorer", "share_of"]
+__all__ = ["Explorer", "exploration_count"]

@@ -31,11 +31,11 @@ def fresh_stories(
     Returns:
         Those that are left, in the same order.
     """
-    fresh = recent(candidates, now)
+    fresh = without_outdated(candidates, now)
     return one_per_story(fresh, catalogue.vectors([candidate.item.id for candidate in fresh]))
 
 
-def recent(found: Sequence[Candidate], now: datetime | None) -> list[Candidate]:
+def without_outdated(found: Sequence[Candidate], now: datetime | None) -> list[Candidate]:
     """The candidates in their order without those published more than 30 days before `now`."""
     return [one for one in found if not _is_old(one.item, now)]
 

@@ -161,13 +161,13 @@ class Ranker:
         with trace.stage("signals"):
             raw, interests = self.signals([one.item for one in candidates], query)
         parts = self.contributions(raw)
-        scores = sums(parts, len(candidates))
+        scores = total_scores(parts, len(candidates))
         order = sorted(range(len(candidates)), key=lambda place: (-scores[place], place))
         before = {place: rank for rank, place in enumerate(order, 1)}
         scored = self._by_model(candidates, order[:model_scores], query, trace, prompts)
         if scored:
             raw["model"], parts["model"] = scored
-            scores = sums(parts, len(candidates))
+            scores = total_scores(parts, len(candidates))
             order = sorted(range(len(candidates)), key=lambda place: (-scores[place], before[place]))
         return [
             Ranked(
@@ -189,11 +189,11 @@ class Ranker:
         vectors = self.catalogue.vectors([item.id for item in items])
         ids = [item.id for item in items]
         history = query.history
-        interest, matched = interest_values(self.catalogue, items, vectors, query)
+        interest, matched = interest_matches(self.catalogue, items, vectors, query)
         recent = history.liked_items[-_RECENT_ITEMS:]
         found: dict[str, Values] = {
             "interest": interest,
-            "history": best_matches(vectors, history),
+            "history": history_similarity(vectors, history),
             "lexical": self._lexical(ids, history),
             "engagement": self.engagement.similar(recent, ids).astype(np.float64),
             "co_engagement": self.engagement.cooccurrence(recent, ids).astype(np.float64),
@@ -304,7 +304,7 @@ def _told(history: History) -> list[str]:
     return list(reversed(list(lines)[:_PROMPT_EVENTS]))
 
 
-def interest_values(
+def interest_matches(
     catalogue: Catalogue, items: Sequence[Item], vectors: Vectors, query: Query
 ) -> tuple[Values, list[int | None]]:
     """Weight times match of the positive interest that fits best, and its place in the profile.
@@ -332,7 +332,7 @@ def interest_values(
     return np.array(values), matched
 
 
-def best_matches(vectors: Vectors, history: History) -> Values:
+def history_similarity(vectors: Vectors, history: History) -> Values:
     """The soft maximum of the similarities to the last 50 things taken well, -1 to 1; later ones count more.
 
     log(mean(exp(4 x similarity))) / 4, with weights 1 / sqrt(1 + how many come after). N@10 on games by text
@@ -380,7 +380,7 @@ def standardised(values: Values) -> Values:
     return (values - values.mean()) / spread if spread > 1e-12 else np.zeros(len(values))
 
 
-def sums(parts: Mapping[str, Values], count: int) -> list[float]:
+def total_scores(parts: Mapping[str, Values], count: int) -> list[float]:
     """What the contributions of each candidate add up to, exactly as a reader of `signals` would."""
     return [math.fsum(float(part[place]) for part in parts.values()) for place in range(count)]
 

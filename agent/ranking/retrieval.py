@@ -8,9 +8,7 @@ from ...models.embedder import Vectors
 from ...models.records import Candidate, Profile
 from ...vectorstore import Catalogue, Engagement
 from ..profile import History, interest_vectors
-
-RANK_CONSTANT = 60
-"""k of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009, section 2): a hit counts 1 / (k + rank)."""
+from .fusion import reciprocal_rank_fusion
 
 _RECENT = 3
 _LATEST = "recent"
@@ -19,7 +17,7 @@ _WORDS_FROM = 10
 Hits = list[tuple[str, float]]
 
 
-class Channels:
+class Retriever:
     """Searches one catalogue for one user; every channel is a list of (item id, score), best first."""
 
     def __init__(
@@ -38,19 +36,17 @@ class Channels:
         self._where = where
         self._exclude = history.consumed
 
-    def find(self, request: str, n: int, *, at_least: int = 0) -> list[Candidate]:
+    def retrieve(self, request: str, n: int, *, at_least: int = 0) -> list[Candidate]:
         """At most `n` candidates by fused rank, best first; deterministic.
 
         Where the channels find fewer than `at_least`, all others that pass follow in order of their ids.
         """
         channels = self._all(request, n)
-        fused: dict[str, float] = {}
         scores: dict[str, dict[str, float]] = {}
         for name, hits in channels.items():
-            for rank, (item, score) in enumerate(hits, 1):
-                fused[item] = fused.get(item, 0.0) + 1 / (RANK_CONSTANT + rank)
+            for item, score in hits:
                 scores.setdefault(item, {})[name] = score
-        best = sorted(fused, key=lambda item: (-fused[item], item))[:n]
+        best = reciprocal_rank_fusion(channels.values())[:n]
         if len(best) < at_least:
             others = set(self._catalogue.matching(self._where)) - self._exclude - set(best)
             best += sorted(others)[: n - len(best)]
@@ -121,6 +117,6 @@ class Channels:
         return max(found, key=lambda name: found[name]) if found else None
 
 
-def everything(catalogue: Catalogue, ids: Sequence[str]) -> list[Candidate]:
+def as_candidates(catalogue: Catalogue, ids: Sequence[str]) -> list[Candidate]:
     """Given items as candidates, without a search."""
     return [Candidate(item=item, channels={}) for item in catalogue.get(ids)]

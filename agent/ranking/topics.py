@@ -17,7 +17,7 @@ from ...models.embedder import Vectors
 from ...models.records import Event, Id, Item, Record
 from ...prompts import item_line
 from ...vectorstore import Catalogue
-from ..profile import Group, History, linked, read_history
+from ..profile import EventCluster, History, average_linkage, read_history
 from ..settings import Settings
 from ..store import Memory
 
@@ -101,7 +101,7 @@ def _grouped(catalogue: Catalogue) -> list[list[str]]:
     vectors = catalogue.vectors(ids)
     words = catalogue.word_vectors([item_line(item) for item in catalogue.get(ids)])
     similarity = (vectors.astype(np.float64) @ vectors.T + (words @ words.T).toarray()) / 2
-    labels = np.array(linked(similarity))
+    labels = np.array(average_linkage(similarity))
     least = max(_LEAST, round(_LEAST_SHARE * len(ids)))
     groups = [np.flatnonzero(labels == label) for label in range(1, int(labels.max()) + 1)]
     large = sorted((one for one in groups if len(one) >= least), key=lambda one: (-len(one), int(one[0])))
@@ -139,7 +139,7 @@ def _unit(vector: Vectors) -> Vectors:
 
 def as_groups(
     topics: Topics, places: Sequence[int], catalogue: Catalogue, settings: Settings
-) -> tuple[History, list[Group]]:
+) -> tuple[History, list[EventCluster]]:
     """Some topics as the groups of a history, so that they are named as interests are."""
     ids = [topics.members[place][:_SHOWN] for place in places]
     flat = [one for part in ids for one in part]
@@ -147,7 +147,7 @@ def as_groups(
     read = read_history(events, catalogue, settings)
     ends = np.cumsum([len(part) for part in ids]).tolist()
     groups = [
-        Group(tuple(range(end - len(part), end)), float(len(part)), "positive")
+        EventCluster(tuple(range(end - len(part), end)), float(len(part)), "positive")
         for part, end in zip(ids, ends, strict=True)
     ]
     return read, groups

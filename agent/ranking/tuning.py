@@ -25,14 +25,14 @@ from ..profile import (
     build_profile,
     event_weights,
     forgotten_events,
-    newest,
+    newest_time,
     read_history,
-    silenced,
+    without_muted,
 )
 from ..run_trace import RunTrace
 from ..store import CachedRunTrace
 from .ranker import WEIGHTS_FILE, Ranker, RankingWeights
-from .weight_fitting import NEGATIVES, Choice, Tuning, fit
+from .weight_fitting import NEGATIVES, HeldOutChoice, TuningResult, fit
 
 if TYPE_CHECKING:
     from ..recommender import Recommender
@@ -58,7 +58,7 @@ class _Held:
 
 def tune(
     recommender: "Recommender", *, users: int = 1_000, seed: int = 0, progress: Progress | None = None
-) -> Tuning:
+) -> TuningResult:
     """Fit weights for a home; nothing is written (see `keep`). The same seed gives the same result.
 
     Without a model the weight of its signal stays as it is, and so does that of every signal that tells no
@@ -67,7 +67,7 @@ def tune(
     Raises:
         InputError: too few users can be measured, or there are too few items.
     """
-    found = choices(recommender, users, seed, progress)
+    found = held_out_choices(recommender, users, seed, progress)
     if len(found) < FEWEST_USERS:
         msg = (
             f"{len(found)} users can be measured and tuning needs {FEWEST_USERS}: each must have taken "
@@ -78,7 +78,7 @@ def tune(
     return fit(found, recommender.weights, seed)
 
 
-def keep(tuning: Tuning, home: Path) -> Path:
+def write_weights(tuning: TuningResult, home: Path) -> Path:
     """Write the new weights with their provenance; they hold in this home from its next opening on."""
     path = home / WEIGHTS_FILE
     write_text(path, as_toml(tuning.new))
@@ -94,9 +94,9 @@ def as_toml(weights: RankingWeights) -> str:
 # --- what users chose -------------------------------------------------------------------------------
 
 
-def choices(
+def held_out_choices(
     recommender: "Recommender", users: int, seed: int, progress: Progress | None = None
-) -> list[Choice]:
+) -> list[HeldOutChoice]:
     """The choices of at most so many users, drawn by the seed; none sees what it is to predict."""
     catalogue = recommender.catalogue
     ids = sorted(catalogue.ids())
@@ -155,7 +155,7 @@ def _negatives(one: _Held, ids: Sequence[str], seed: int) -> list[str]:
     return list(islice((item for item in drawn if item not in one.touched), NEGATIVES))
 
 
-def _choice(recommender: "Recommender", ranker: Ranker, one: _Held, items: Sequence[Item]) -> Choice:
+def _choice(recommender: "Recommender", ranker: Ranker, one: _Held, items: Sequence[Item]) -> HeldOutChoice:
     """The signals of the candidates, with the names of interests plain: they change no vector."""
     query = _query(recommender, one)
     raw, _ = ranker.signals(items, query)
@@ -163,7 +163,7 @@ def _choice(recommender: "Recommender", ranker: Ranker, one: _Held, items: Seque
     if recommender.model is not None and recommender.settings.model_scores:
         trace = CachedRunTrace(recommender.model, recommender.memory.engine, one.user)
         given, alone = ranker.likelihoods(items, query, trace, recommender.prompts)
-    return Choice(ranker.scaled(raw), given, alone, len(one.events), ranker.model_share)
+    return HeldOutChoice(ranker.scaled(raw), given, alone, len(one.events), ranker.model_share)
 
 
 def _query(recommender: "Recommender", one: _Held) -> Query:
@@ -172,7 +172,7 @@ def _query(recommender: "Recommender", one: _Held) -> Query:
     profile = build_profile(one.user, history, language, RunTrace(None), recommender.prompts)
     profile = apply_edits(profile, recommender.memory.edits(one.user))
     scenario = recommender.settings.scenario
-    return Query(silenced(history, profile), profile, "", scenario, newest(one.events))
+    return Query(without_muted(history, profile), profile, "", scenario, newest_time(one.events))
 
 
-__all__ = ["FEWEST_USERS", "as_toml", "choices", "keep", "tune"]
+__all__ = ["FEWEST_USERS", "as_toml", "held_out_choices", "write_weights", "tune"]

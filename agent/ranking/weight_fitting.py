@@ -27,7 +27,7 @@ _PULL = 3.0  # a weight that is off by 1 costs as much as three users whose choi
 _AGAINST = "negative"  # the one signal that speaks against an item
 
 
-class Tuning(Record):
+class TuningResult(Record):
     """What fitting gave. Figures are N@10 over users ranked with weights fitted to others."""
 
     users: int
@@ -53,7 +53,7 @@ class Tuning(Record):
 
 
 @dataclass(frozen=True)
-class Choice:
+class HeldOutChoice:
     """What a user took, at the first place, among what they never touched, as the ranker sees each.
 
     `given` and `alone` are the model's likelihoods, None without a model; `events` came before. The weight of
@@ -78,7 +78,7 @@ class _Table:
     share: Values
 
     @classmethod
-    def of(cls, found: Sequence[Choice]) -> "_Table":
+    def of(cls, found: Sequence[HeldOutChoice]) -> "_Table":
         names = tuple(name for name in SIGNALS if any(name in one.signals for one in found))
         nothing = np.zeros(NEGATIVES + 1)
         rows = [[one.signals.get(name, nothing) for name in names] for one in found]
@@ -102,7 +102,7 @@ class _Table:
         return np.concatenate([self.values, (model * self.share[:, None])[:, :, None]], axis=2)
 
 
-def fit(found: Sequence[Choice], current: RankingWeights, seed: int = 0) -> Tuning:
+def fit(found: Sequence[HeldOutChoice], current: RankingWeights, seed: int = 0) -> TuningResult:
     """New weights from choices, and what they gain on those they were not fitted to."""
     table, everyone = _Table.of(found), np.arange(len(found))
     rng = np.random.default_rng(seed)
@@ -114,7 +114,7 @@ def fit(found: Sequence[Choice], current: RankingWeights, seed: int = 0) -> Tuni
         after[fold == part] = _ndcg(table, fitted, np.flatnonzero(fold == part))
     drawn = rng.integers(0, len(found), (_DRAWS, len(found)))
     low, high = np.percentile((after - before)[drawn].mean(axis=1), [2.5, 97.5])
-    tuning = Tuning(
+    tuning = TuningResult(
         users=len(found),
         events=sum(one.events for one in found),
         seed=seed,
@@ -131,7 +131,7 @@ def fit(found: Sequence[Choice], current: RankingWeights, seed: int = 0) -> Tuni
     )
 
 
-def _provenance(one: Tuning) -> str:
+def _provenance(one: TuningResult) -> str:
     return (
         f"tanqu tune, {datetime.now(UTC):%Y-%m-%d}: {one.users} users, {one.events} events, seed {one.seed}, "
         f"{'with' if one.with_model else 'without'} a model; N@10 {one.before:.3f} before and {one.after:.3f} "
@@ -192,4 +192,4 @@ def _ndcg(table: _Table, weights: RankingWeights, users: NDArray[np.int64]) -> V
     return np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0)
 
 
-__all__ = ["NEGATIVES", "Choice", "Tuning", "fit"]
+__all__ = ["NEGATIVES", "HeldOutChoice", "TuningResult", "fit"]

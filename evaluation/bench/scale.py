@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ...agent.profile import Query, interest_vectors, read_history
-from ...agent.ranking import Channels, EngagementCache, Ranker, load_weights
+from ...agent.ranking import EngagementCache, Ranker, Retriever, load_weights
 from ...agent.recommender import Recommender
 from ...agent.run_trace import RunTrace
 from ...agent.settings import load_settings
@@ -159,8 +159,8 @@ class Bench:
         """All that a request does between the profile and the model; how many were ranked."""
         trace, catalogue = RunTrace(None), self.recommender.catalogue
         engagement = self.counts.engagement(trace)
-        channels = Channels(catalogue, engagement, query.history, query.profile, where)
-        found = channels.find("", CANDIDATES, at_least=10)
+        retriever = Retriever(catalogue, engagement, query.history, query.profile, where)
+        found = retriever.retrieve("", CANDIDATES, at_least=10)
         return len(self.ranker.rank(found, query, trace, self.recommender.prompts, 0))
 
     def dense(self, query: Query, k: int = CANDIDATES // 2) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import llama_cpp
 
 from ...agent.profile import Query, read_history
-from ...agent.ranking import Ranker, everything, load_weights
+from ...agent.ranking import Ranker, as_candidates, load_weights
 from ...agent.recommender import Recommender
 from ...agent.run_trace import RunTrace
 from ...agent.settings import load_settings
@@ -130,7 +130,7 @@ def _rank(recommender: Recommender, user: str) -> float:
     history = read_history(recommender.memory.events(user), recommender.catalogue, recommender.settings)
     query = Query(history, recommender.profile(user))
     ids = [one for one in recommender.catalogue.ids() if one not in history.consumed][:_CANDIDATES]
-    found = everything(recommender.catalogue, ids)
+    found = as_candidates(recommender.catalogue, ids)
     ranker = Ranker(recommender.catalogue, Engagement.empty(), load_weights(), Priors(memory_database()))
     model = recommender.model
     ranker.rank(found, query, RunTrace(model), recommender.prompts, _CANDIDATES)

@@ -11,8 +11,8 @@ from importlib.resources import files
 from typing import Any, get_args
 
 from ...agent.explanation import Basis, Explainer, Ranking, Thing, counterfactuals, problems, with_names
-from ...agent.profile import History, HistoryEntry, Query, build_profile, newest, read_history
-from ...agent.ranking import Channels, Ranker, load_weights
+from ...agent.profile import History, HistoryEntry, Query, build_profile, newest_time, read_history
+from ...agent.ranking import Ranker, Retriever, load_weights
 from ...agent.run_trace import RunTrace
 from ...agent.settings import Settings
 from ...agent.store import Priors
@@ -181,9 +181,9 @@ class Bench:
         """The ranking of a user, with the model if there is one."""
         history = self.history(user)
         profile = build_profile(user, history, self.language, RunTrace(None), self.prompts)
-        channels = Channels(self.catalogue, self.engagement, history, profile)
-        candidates = channels.find("", _CANDIDATES)
-        moment = newest([entry.event for entry in history.entries])
+        retriever = Retriever(self.catalogue, self.engagement, history, profile)
+        candidates = retriever.retrieve("", _CANDIDATES)
+        moment = newest_time([entry.event for entry in history.entries])
         query = Query(history, profile, "", self.settings.scenario, moment)
         ranked = self.ranker.rank(candidates, query, RunTrace(model), self.prompts, _MODEL_SCORES)
         return Ranking(self.ranker, candidates, query, ranked, history, (), _MODEL_SCORES)

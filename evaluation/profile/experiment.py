@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...agent.profile import History, Query, build_profile, interest_vectors, read_history
-from ...agent.ranking import best_matches, interest_values
+from ...agent.ranking import history_similarity, interest_matches
 from ...agent.run_trace import RunTrace
 from ...agent.settings import Settings
 from ...models.embedder import Embedder, SentenceEmbedder, Vectors
@@ -143,7 +143,7 @@ def _measure(bench: Bench, case: Case, history: History, profile: Profile) -> Me
     items = bench.catalogue.get(case.candidates)
     vectors = bench.catalogue.vectors([item.id for item in items])
     target = [item.id for item in items].index(case.target)
-    by_interest, _ = interest_values(bench.catalogue, items, vectors, Query(history, profile))
+    by_interest, _ = interest_matches(bench.catalogue, items, vectors, Query(history, profile))
     places = history.by_id()
     supported = {event for one in profile.positive for event in one.evidence}
     counting = [one for one in history.entries if one.weight > 0 and one.content]
@@ -157,7 +157,7 @@ def _measure(bench: Bench, case: Case, history: History, profile: Profile) -> Me
     ]
     return Measured(
         profile_gain=gain(by_interest, target),
-        history_gain=gain(best_matches(vectors, history), target),
+        history_gain=gain(history_similarity(vectors, history), target),
         covered=(sum(one.event.id in supported for one in counting), len(counting)),
         resolved=(sum(event in places for event in cited), len(cited)),
         separation=separation(

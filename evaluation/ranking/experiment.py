@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ...agent.profile import Query, build_profile, newest, read_history
-from ...agent.ranking import SIGNALS, Channels, Ranker, RankingWeights, everything
+from ...agent.profile import Query, build_profile, newest_time, read_history
+from ...agent.ranking import SIGNALS, Ranker, RankingWeights, Retriever, as_candidates
 from ...agent.run_trace import RunTrace
 from ...agent.settings import Settings
 from ...agent.store import Priors
@@ -99,10 +99,10 @@ class Tanqu:
         """The candidates (those of the channels, if none are given) with their signals, best first."""
         query = self._query(question)
         if question.candidates is None:
-            channels = Channels(self._catalogue, self._engagement, query.history, query.profile)
-            found = channels.find("", self._settings.n_candidates)
+            retriever = Retriever(self._catalogue, self._engagement, query.history, query.profile)
+            found = retriever.retrieve("", self._settings.n_candidates)
         else:
-            found = everything(self._catalogue, question.candidates)
+            found = as_candidates(self._catalogue, question.candidates)
         trace = RunTrace(self._model)
         ranked = self._ranker.rank(found, query, trace, self._prompts, self._settings.model_scores)
         self.notes.update(trace.notes)
@@ -112,7 +112,7 @@ class Tanqu:
         history = read_history(question.events, self._catalogue, self._settings)
         language = language_of([entry.content for entry in history.entries[-_LANGUAGE_FROM:]])
         profile = build_profile(question.user, history, language, RunTrace(None), self._prompts)
-        return Query(history, profile, "", self._settings.scenario, newest(question.events))
+        return Query(history, profile, "", self._settings.scenario, newest_time(question.events))
 
 
 def only(weights: RankingWeights, names: Sequence[str]) -> RankingWeights:

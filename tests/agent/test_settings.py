@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.profile.event_weights import ABSENCE, event_weight, event_weights, newest
+from tanqu.agent.profile.event_weights import ABSENCE, event_weight, event_weights, newest_time
 from tanqu.agent.settings import (
     ACTION_WEIGHTS,
     HALF_LIFE,
@@ -300,10 +300,10 @@ def test_news_are_forgotten_faster_than_what_shops_sell() -> None:
 
 def test_the_newest_event_is_the_present_so_a_history_does_not_fade_by_itself() -> None:
     history = [an_event("view", time=NOW - timedelta(hours=48)), an_event("view", time=NOW), an_event("view")]
-    assert newest(history) == NOW
+    assert newest_time(history) == NOW
     assert event_weights(history, "news") == pytest.approx([0.5, 1.0, 1.0])
     assert event_weights(history, "news", NOW + timedelta(hours=48)) == pytest.approx([0.25, 0.5, 1.0])
-    assert newest([an_event("view")]) is None
+    assert newest_time([an_event("view")]) is None
     assert event_weights([], "news") == []
 
 

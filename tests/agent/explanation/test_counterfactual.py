@@ -8,12 +8,12 @@ import pytest
 
 from tanqu.agent.explanation.counterfactual import Ranking, counterfactuals, with_names
 from tanqu.agent.profile.history import History, read_history
-from tanqu.agent.profile.interests import build_profile
-from tanqu.agent.profile.profile_edits import apply_edits, silenced
+from tanqu.agent.profile.profile_building import build_profile
+from tanqu.agent.profile.profile_edits import apply_edits, without_muted
 from tanqu.agent.profile.query import Query
-from tanqu.agent.ranking.diversity import select, share_taken
+from tanqu.agent.ranking.diversity import exhausted_interest, select
 from tanqu.agent.ranking.ranker import Ranker, load_weights
-from tanqu.agent.ranking.retrieval import everything
+from tanqu.agent.ranking.retrieval import as_candidates
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.memory import Edit
@@ -76,9 +76,9 @@ def made(
 ) -> Ranking:
     history = read(ranker, EVENTS)
     profile = apply_edits(build_profile("u", history, "en", RunTrace(None), PROMPTS), edits)
-    query = Query(silenced(history, profile), profile, now=EVENTS[-1].time)
+    query = Query(without_muted(history, profile), profile, now=EVENTS[-1].time)
     seen = history.consumed
-    candidates = [one for one in everything(ranker.catalogue, list(BY_ID)) if one.item.id not in seen]
+    candidates = [one for one in as_candidates(ranker.catalogue, list(BY_ID)) if one.item.id not in seen]
     ranked = ranker.rank(candidates, query, trace or RunTrace(model), PROMPTS, model_scores)
     return Ranking(ranker, candidates, query, ranked, history, edits, model_scores)
 
@@ -91,7 +91,7 @@ def anew(
     old = before.query.profile
     found = with_names(build_profile("u", history, "en", RunTrace(None), PROMPTS), old)
     profile = apply_edits(found, before.edits)
-    query = replace(before.query, history=silenced(history, profile), profile=profile)
+    query = replace(before.query, history=without_muted(history, profile), profile=profile)
     ranked = ranker.rank(before.candidates, query, RunTrace(model), PROMPTS, before.model_scores)
     return {one.candidate.item.id: one for one in ranked}
 
@@ -199,7 +199,7 @@ def test_whether_a_pick_stays_is_what_the_selection_says_of_the_other_ranking(ra
             picks = select(after, query.profile, (), 2)
             now = next(other for other in after if other.candidate.item == pick.candidate.item)
             assert one.picked == (now in picks)
-            assert one.share_of == (None if one.picked else share_taken(now, picks, query.profile))
+            assert one.share_of == (None if one.picked else exhausted_interest(now, picks, query.profile))
             stays.append(one.picked)
     assert True in stays and False in stays
 

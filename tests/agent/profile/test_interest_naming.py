@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tanqu.agent.profile.clustering import Group
+from tanqu.agent.profile.clustering import EventCluster
 from tanqu.agent.profile.history import read_history
-from tanqu.agent.profile.interest_naming import Named, name_groups
-from tanqu.agent.profile.interests import build_profile
+from tanqu.agent.profile.interest_naming import InterestName, name_clusters
+from tanqu.agent.profile.profile_building import build_profile
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder, SentenceEmbedder
@@ -55,12 +55,12 @@ def embedder() -> SentenceEmbedder:
 
 def named(
     catalogue: Catalogue, titles: Sequence[str], model: LanguageModel | None, language: Language
-) -> list[Named]:
+) -> list[InterestName]:
     """A name for each title as a group of its own."""
     events = [Event(id=f"e{at}", user="u", query=title, action="search") for at, title in enumerate(titles)]
     history = read_history(events, catalogue, Settings())
-    groups = [Group((at,), 1.0, "positive") for at in range(len(titles))]
-    return name_groups("u", history, groups, language, RunTrace(model), PROMPTS)
+    groups = [EventCluster((at,), 1.0, "positive") for at in range(len(titles))]
+    return name_clusters("u", history, groups, language, RunTrace(model), PROMPTS)
 
 
 def keywords(catalogue: Catalogue, language: Language, *given: str) -> list[str]:
@@ -133,11 +133,11 @@ def names_of_both(language: Language, liked: str, turned_down: str, disliked: st
         Event(id="e2", user="u", item="bad", action="dislike"),
     ]
     replies = [json.dumps({"keyword": one, "theme": one}) for one in (liked, turned_down)]
-    groups = [Group((0,), 1.0, "positive"), Group((1,), 1.0, "negative")]
+    groups = [EventCluster((0,), 1.0, "positive"), EventCluster((1,), 1.0, "negative")]
     with Catalogue.in_memory(films, HashEmbedder(64)) as cinema:
         history = read_history(events, cinema, Settings())
         model = ScriptedModel(replies=list(replies))
-        found = name_groups("u", history, groups, language, RunTrace(model), PROMPTS)
+        found = name_clusters("u", history, groups, language, RunTrace(model), PROMPTS)
     return [one.keyword for one in found]
 
 

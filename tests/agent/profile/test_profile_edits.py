@@ -13,10 +13,10 @@ from pydantic import JsonValue
 from tanqu.agent.profile.profile_edits import (
     PIN_FLOOR,
     apply_edits,
-    compare,
+    compare_profiles,
+    edit_payload,
     find_interest,
     forgotten_events,
-    payload_of,
     pinned_events,
     without_interests,
 )
@@ -172,7 +172,7 @@ def test_what_is_not_one_interest_is_an_error_that_lists_them(wanted: str) -> No
 
 
 def test_of_what_is_forgotten_no_word_is_kept() -> None:
-    payload = payload_of(PROFILE, "forget", "chess")
+    payload = edit_payload(PROFILE, "forget", "chess")
     assert payload == {"evidence": ["c1", "c2", "c3"]}
     made = [Edit(kind="forget", payload=payload, created=START), edit("pin", "roses", "r1")]
     assert forgotten_events(made) == {"c1", "c2", "c3"} and pinned_events(made) == {"r1"}
@@ -181,11 +181,11 @@ def test_of_what_is_forgotten_no_word_is_kept() -> None:
 @pytest.mark.parametrize("new", ["", " \x00\u202e", "Violin"])
 def test_a_name_that_is_empty_or_taken_is_refused(new: str) -> None:
     with pytest.raises(InputError, match="give another one"):
-        payload_of(PROFILE, "rename", "chess", new)
+        edit_payload(PROFILE, "rename", "chess", new)
 
 
 def test_a_name_is_cleaned_of_what_cannot_be_seen_and_capped() -> None:
-    name = payload_of(PROFILE, "rename", "chess", "\u202e棋\x00类\n" + "x" * 100_000)["to"]
+    name = edit_payload(PROFILE, "rename", "chess", "\u202e棋\x00类\n" + "x" * 100_000)["to"]
     assert isinstance(name, str) and name.startswith("棋") and len(name) <= 40 and "\n" not in name
 
 
@@ -194,10 +194,12 @@ def test_a_name_is_cleaned_of_what_cannot_be_seen_and_capped() -> None:
 
 def test_versions_are_compared_by_what_interests_rest_on() -> None:
     later = Profile(user="u", interests=(interest("board games", 0.5, "c2", "n"), interest("sea", 0.5, "s")))
-    told = [(one.keyword, one.before_keyword, one.before, one.after) for one in compare(PROFILE, later)]
+    told = [
+        (one.keyword, one.before_keyword, one.before, one.after) for one in compare_profiles(PROFILE, later)
+    ]
     assert ("board games", "chess", 0.6, 0.5) in told and ("sea", None, None, 0.5) in told
     assert ("violin", None, 0.3, None) in told and len(told) == 5
-    assert compare(PROFILE, PROFILE) == () and len(compare(None, PROFILE)) == 4
+    assert compare_profiles(PROFILE, PROFILE) == () and len(compare_profiles(None, PROFILE)) == 4
 
 
 def test_a_version_loses_the_interests_that_rest_on_forgotten_events() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tanqu.agent.profile.event_weights import SESSION_GAP
-from tanqu.agent.profile.history import HistoryEntry, repeated
+from tanqu.agent.profile.history import HistoryEntry, repetition_weight
 from tanqu.models.records import Event, Scenario
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,7 +20,7 @@ def entry(hours: float | None, weight: float = 1.0) -> HistoryEntry:
 
 
 def said(*hours: float | None, scenario: Scenario = "shop") -> float:
-    return repeated([entry(one) for one in hours], scenario)
+    return repetition_weight([entry(one) for one in hours], scenario)
 
 
 entries = st.lists(
@@ -34,9 +34,9 @@ entries = st.lists(
 
 
 def test_one_event_says_its_weight_and_none_says_nothing() -> None:
-    assert repeated([entry(5, 2.7)], "shop") == 2.7
-    assert repeated([entry(5, -2.7)], "shop") == 2.7
-    assert repeated([], "shop") == 0
+    assert repetition_weight([entry(5, 2.7)], "shop") == 2.7
+    assert repetition_weight([entry(5, -2.7)], "shop") == 2.7
+    assert repetition_weight([], "shop") == 0
 
 
 def test_repetitions_in_one_session_count_half_of_the_one_before() -> None:
@@ -64,26 +64,26 @@ def test_what_is_a_session_depends_on_the_scenario() -> None:
 def test_an_event_between_two_sessions_does_not_make_one_of_them() -> None:
     """Sessions that any further event could join would let a view lower an interest."""
     apart = [entry(0, 4.0), entry(13, 4.0)]
-    assert repeated([*apart, entry(6.5)], "shop") > repeated(apart, "shop")
+    assert repetition_weight([*apart, entry(6.5)], "shop") > repetition_weight(apart, "shop")
 
 
 @given(entries, entries.filter(bool))
 def test_no_further_event_lowers_what_is_said(some: list[HistoryEntry], more: list[HistoryEntry]) -> None:
-    before = repeated(some, "shop")
-    assert repeated([*some, more[0]], "shop") >= before - 1e-9 * max(1.0, before)
+    before = repetition_weight(some, "shop")
+    assert repetition_weight([*some, more[0]], "shop") >= before - 1e-9 * max(1.0, before)
 
 
 @given(entries, st.integers(0, 99))
 def test_the_order_of_events_does_not_matter(some: list[HistoryEntry], seed: int) -> None:
     shuffled = list(some)
     random.Random(seed).shuffle(shuffled)  # an order, not a secret
-    assert repeated(shuffled, "shop") == repeated(some, "shop")
+    assert repetition_weight(shuffled, "shop") == repetition_weight(some, "shop")
 
 
 @given(entries)
 def test_events_say_no_less_than_the_strongest_and_no_more_than_all_of_them(some: list[HistoryEntry]) -> None:
     weights = [abs(one.weight) for one in some]
-    assert max(weights, default=0) - 1e-9 <= repeated(some, "shop") <= sum(weights) + 1e-9
+    assert max(weights, default=0) - 1e-9 <= repetition_weight(some, "shop") <= sum(weights) + 1e-9
 
 
 def test_ten_thousand_events_about_one_thing_are_counted() -> None:

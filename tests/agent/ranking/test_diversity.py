@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.ranking.diversity import select, share_taken
+from tanqu.agent.ranking.diversity import exhausted_interest, select
 from tanqu.models.records import Candidate, Interest, Item, Profile, Ranked
 
 
@@ -59,7 +59,7 @@ def test_what_ranks_before_a_pick_and_is_none_lost_its_place_to_others_of_its_in
     who = profile(tea=0.5, chess=0.5)
     picks = select(given_, who, (), 4)
     assert ranks(picks) == [1, 2, 6, 7]
-    lost = {one.rank: share_taken(one, picks, who) for one in given_ if one not in picks}
+    lost = {one.rank: exhausted_interest(one, picks, who) for one in given_ if one not in picks}
     assert lost == {3: "tea", 4: "tea", 5: "tea", 8: None}
 
 
@@ -68,8 +68,8 @@ def test_what_has_no_interest_or_is_the_same_as_a_pick_lost_no_share() -> None:
     who = profile(tea=0.6, chess=0.4)
     picks = select(given_, who, [given_[0].candidate.item], 2)
     assert ranks(picks) == [2, 4]
-    assert [share_taken(one, picks, who) for one in given_[::2]] == [None, None]
-    assert share_taken(given_[0], [], who) is None
+    assert [exhausted_interest(one, picks, who) for one in given_[::2]] == [None, None]
+    assert exhausted_interest(given_[0], [], who) is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tanqu.agent.ranking.engagement_cache import STALE, EngagementCache, forget_engagement
+from tanqu.agent.ranking.engagement_cache import STALE, EngagementCache, clear_engagement
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.store.memory import Memory
 from tanqu.models.embedder import HashEmbedder
@@ -110,7 +110,7 @@ def test_all_are_counted_again_on_demand(memory: Memory, catalogue: Catalogue, t
     others = EngagementCache(memory, catalogue, tmp_path)
     others.engagement(RunTrace(None))
     take(memory, "b", 0)
-    forget_engagement(memory, tmp_path)
+    clear_engagement(memory, tmp_path)
     assert others.engagement(RunTrace(None)).popularity(["b"]).tolist() == [1]
 
 

@@ -16,7 +16,7 @@ from tanqu.agent.explanation.groundedness import problems
 from tanqu.agent.explanation.writer import Explainer
 from tanqu.agent.profile.profiles import Profiles
 from tanqu.agent.profile.query import Query
-from tanqu.agent.ranking.exploration import share_of
+from tanqu.agent.ranking.exploration import exploration_count
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.evaluation.data.samples import demo_user, load_sample
@@ -167,7 +167,7 @@ def test_topics_take_turns(home: Recommender) -> None:
 def test_the_share_is_rounded_and_never_nothing_where_it_was_asked_for(
     n: int, explore: float, expected: int
 ) -> None:
-    assert share_of(n, explore) == expected
+    assert exploration_count(n, explore) == expected
 
 
 @pytest.mark.parametrize("explore", [-0.1, 1.1, float("nan"), float("inf")])
@@ -204,8 +204,10 @@ def test_filters_used_items_and_the_share_hold_whatever_is_asked(
     assert all(passes(item) for item in picks) and not {item.id for item in picks} & {id_ for id_, _ in done}
     assert len(ids(run.recommendations)) == len(picks) <= n
     new = new_picks(run)
-    assert len(new) <= share_of(n, explore)
-    assert len(new) == share_of(n, explore) or any("new things asked for" in one for one in run.notes)
+    assert len(new) <= exploration_count(n, explore)
+    assert len(new) == exploration_count(n, explore) or any(
+        "new things asked for" in one for one in run.notes
+    )
     touched = [topic for topic in TOPICS if topic & {id_ for id_, _ in done}]
     assert not any(ids(new) & topic for topic in touched)
     assert list(run.recommendations[len(picks) - len(new) :]) == new

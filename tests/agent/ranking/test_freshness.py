@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tanqu.agent.ranking.freshness import one_per_story, recent
+from tanqu.agent.ranking.freshness import one_per_story, without_outdated
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder, SentenceEmbedder, unit
@@ -27,8 +27,8 @@ def candidates(*published: str) -> list[Candidate]:
 
 def test_what_is_older_than_thirty_days_is_left_out_and_the_order_stays() -> None:
     found = candidates("2026-10-08", "2026-09-08", "2026-09-10T08:00:00+02:00", "", "no date", "2027-01-01")
-    assert [one.item.id for one in recent(found, NOW)] == ["0", "2", "3", "4", "5"]
-    assert recent(found, None) == found
+    assert [one.item.id for one in without_outdated(found, NOW)] == ["0", "2", "3", "4", "5"]
+    assert without_outdated(found, None) == found
 
 
 def test_of_items_that_tell_one_story_the_first_stays() -> None:

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tanqu.agent.profile.history import read_history
-from tanqu.agent.profile.interests import build_profile
+from tanqu.agent.profile.profile_building import build_profile
 from tanqu.agent.profile.query import Query
 from tanqu.agent.ranking.ranker import SIGNALS, Ranker, RankingWeights, interest_score, load_weights
-from tanqu.agent.ranking.retrieval import everything
+from tanqu.agent.ranking.retrieval import as_candidates
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.priors import Priors
@@ -79,7 +79,7 @@ def ranked(
         events.append(Event.model_validate(event | {"item" if about in BY_ID else "query": about}))
     history = read_history(events, catalogue, Settings())
     profile = build_profile("u", history, "en", RunTrace(None), Prompts())
-    found = everything(catalogue, list(BY_ID) if ids is None else ids)
+    found = as_candidates(catalogue, list(BY_ID) if ids is None else ids)
     query = Query(history, profile, request, "shop", START)
     ranker = Ranker(catalogue, engagement, weights, priors)
     return ranker.rank(found, query, trace or RunTrace(None), Prompts(), model_scores)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tanqu.agent.ranking.ranker import SIGNALS, RankingWeights, load_weights
-from tanqu.agent.ranking.tuning import FEWEST_USERS, as_toml, choices, keep, tune
-from tanqu.agent.ranking.weight_fitting import NEGATIVES, Choice, fit
+from tanqu.agent.ranking.tuning import FEWEST_USERS, as_toml, held_out_choices, tune, write_weights
+from tanqu.agent.ranking.weight_fitting import NEGATIVES, HeldOutChoice, fit
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
@@ -24,7 +24,7 @@ from tanqu.models.records import Event, Item
 NOISE = RankingWeights(weights={"history": 1.0, "popularity": 1.0, "negative": -1.0, "request": 2.0})
 
 
-def planted(count: int, seed: int, *, model: float = 0.0, **taste: float) -> list[Choice]:
+def planted(count: int, seed: int, *, model: float = 0.0, **taste: float) -> list[HeldOutChoice]:
     """Choices of users who go by these weights (and by the model's likelihood), among signals of pure chance."""
     rng = np.random.default_rng(seed)
     made = []
@@ -35,7 +35,7 @@ def planted(count: int, seed: int, *, model: float = 0.0, **taste: float) -> lis
         taken = int(np.argmax(score + rng.gumbel(size=NEGATIVES + 1)))
         order = [taken, *(at for at in range(NEGATIVES + 1) if at != taken)]
         shown = {name: values[order] for name, values in signals.items()}
-        made.append(Choice(shown, given[order] if model else None, alone[order] if model else None, 5))
+        made.append(HeldOutChoice(shown, given[order] if model else None, alone[order] if model else None, 5))
     return made
 
 
@@ -108,7 +108,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 def test_kept_weights_are_read_back_with_their_provenance(tmp_path: Path) -> None:
     found = fit(planted(60, 8, history=1.0), NOISE)
-    path = keep(found, tmp_path)
+    path = write_weights(found, tmp_path)
     assert load_weights(path) == found.new
     assert "60 users, 300 events" in found.new.provenance and "seed 0" in found.new.provenance
     assert [one.name for one in tmp_path.iterdir()] == ["ranking.toml"]
@@ -156,7 +156,7 @@ def test_each_user_is_asked_about_their_last_new_item_among_what_they_never_touc
     shop: Recommender,
 ) -> None:
     shop.record([event for user in range(6) for event in bought(user)])
-    found = choices(shop, 100, 0)
+    found = held_out_choices(shop, 100, 0)
     assert [one.events for one in found] == [4] * 6
     for one in found:
         assert all(len(values) == NEGATIVES + 1 for values in one.signals.values())
@@ -167,7 +167,9 @@ def test_nobody_is_asked_about_something_used_before_or_disliked(shop: Recommend
     again = bought(0)[0].model_copy(update={"id": "again", "time": bought(0)[4].time})
     disliked = again.model_copy(update={"id": "no", "item": "tea7", "action": "dislike"})
     shop.record([*bought(0), again, disliked])
-    assert [one.events for one in choices(shop, 100, 0)] == [4]  # before the fifth purchase, still the target
+    assert [one.events for one in held_out_choices(shop, 100, 0)] == [
+        4
+    ]  # before the fifth purchase, still the target
 
 
 def test_what_others_did_is_learnt_without_the_targets(shop: Recommender) -> None:
@@ -179,14 +181,14 @@ def test_what_others_did_is_learnt_without_the_targets(shop: Recommender) -> Non
         bought(user * 6)[4].model_copy(update={"id": f"l{user}", "item": f"only{user}"}) for user in range(6)
     ]
     shop.record([one.model_copy(update={"time": datetime(2026, 2, 1, tzinfo=UTC)}) for one in last])
-    for one in choices(shop, 100, 0):
+    for one in held_out_choices(shop, 100, 0):
         assert one.signals["popularity"][0] == one.signals["popularity"].min()
 
 
 def test_a_small_draw_is_part_of_a_larger_one_and_progress_is_told(shop: Recommender) -> None:
     shop.record([event for user in range(12) for event in bought(user)])
     told: list[tuple[int, int]] = []
-    few, more = choices(shop, 4, 1, lambda *at: told.append(at)), choices(shop, 8, 1)
+    few, more = held_out_choices(shop, 4, 1, lambda *at: told.append(at)), held_out_choices(shop, 8, 1)
     assert told == [(at, 4) for at in range(1, 5)]
     assert len(few) == 4 and len(more) == 8
 
@@ -239,10 +241,10 @@ def test_another_history_is_read_anew_and_takes_the_place_of_the_one_before(tmp_
     with Recommender.open(model=model, embedder=HashEmbedder(128), settings=home) as shop:
         shop.add_items(ITEMS)
         shop.record(bought(0))
-        first = choices(shop, 1, 0)[0].given
+        first = held_out_choices(shop, 1, 0)[0].given
         shop.record([bought(0)[0].model_copy(update={"id": "new", "item": "yoga7"})])
         model.history.clear()
-        assert len(choices(shop, 1, 0)) == 1 and len(model.history) == 1
+        assert len(held_out_choices(shop, 1, 0)) == 1 and len(model.history) == 1
         with shop.memory.engine.connect() as connection:
             rows = connection.exec_driver_sql("SELECT count(*) FROM tuned_likelihoods").scalar()
         assert rows == NEGATIVES + 1 and first is not None

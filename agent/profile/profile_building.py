@@ -14,9 +14,9 @@ from ...models.records import Horizon, Interest, Language, Polarity, Profile
 from ...prompts import Prompts
 from ..run_trace import RunTrace
 from ..store import NameStore
-from .clustering import Group, group
+from .clustering import EventCluster, cluster_events
 from .history import History
-from .interest_naming import Named, name_groups
+from .interest_naming import InterestName, name_clusters
 
 MAX_INTERESTS = 8
 MAX_NEGATIVE = 3
@@ -45,9 +45,9 @@ def build_profile(
         _note_plain_names(known.interests, trace)
         return known
     with trace.stage("profile"):
-        groups = _chosen(history, group(history, "positive"), MAX_INTERESTS, kept)
-        groups += _chosen(history, group(history, "negative"), MAX_NEGATIVE, kept)
-        named = name_groups(user, history, groups, language, trace, prompts, names)
+        groups = _chosen(history, cluster_events(history, "positive"), MAX_INTERESTS, kept)
+        groups += _chosen(history, cluster_events(history, "negative"), MAX_NEGATIVE, kept)
+        named = name_clusters(user, history, groups, language, trace, prompts, names)
     interests = _interests(history, groups, named)
     _note_plain_names(interests, trace)
     return Profile(
@@ -59,7 +59,9 @@ def build_profile(
     )
 
 
-def _chosen(history: History, groups: list[Group], most: int, kept: Collection[str]) -> list[Group]:
+def _chosen(
+    history: History, groups: list[EventCluster], most: int, kept: Collection[str]
+) -> list[EventCluster]:
     """The heaviest groups, and those further ones that rest on an event to be kept."""
     rest = [one for one in groups[most:] if any(history.entries[at].event.id in kept for at in one.places)]
     return groups[:most] + rest
@@ -76,7 +78,9 @@ def _note_plain_names(interests: Sequence[Interest], trace: RunTrace) -> None:
         trace.note("plain_names" if trace.model else "plain_names_no_model", names=plain)
 
 
-def _interests(history: History, groups: Sequence[Group], names: Sequence[Named]) -> tuple[Interest, ...]:
+def _interests(
+    history: History, groups: Sequence[EventCluster], names: Sequence[InterestName]
+) -> tuple[Interest, ...]:
     totals: dict[Polarity, float] = {"positive": 0.0, "negative": 0.0}
     for one in groups:
         totals[one.polarity] += one.weight
@@ -95,7 +99,7 @@ def _interests(history: History, groups: Sequence[Group], names: Sequence[Named]
     )
 
 
-def _horizon(history: History, one: Group) -> Horizon:
+def _horizon(history: History, one: EventCluster) -> Horizon:
     """Recent if its median event is among the last third of the history, else lasting.
 
     Events of equal time share their mean place.
@@ -170,4 +174,12 @@ def _fingerprint(history: History, language: Language, trace: RunTrace, prompts:
     return digest.hexdigest()[:12]
 
 
-__all__ = ["Group", "Named", "build_profile", "group", "interest_vectors", "name_groups", "summarise"]
+__all__ = [
+    "EventCluster",
+    "InterestName",
+    "build_profile",
+    "cluster_events",
+    "interest_vectors",
+    "name_clusters",
+    "summarise",
+]

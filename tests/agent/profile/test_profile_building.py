@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tanqu.agent.profile.history import History, read_history
-from tanqu.agent.profile.interests import (
+from tanqu.agent.profile.profile_building import (
     MAX_INTERESTS,
     MAX_NEGATIVE,
     build_profile,
-    group,
+    cluster_events,
     interest_vectors,
     summarise,
 )
@@ -215,7 +215,7 @@ def test_a_long_history_is_grouped_by_its_heaviest_things() -> None:
     ]
     with Catalogue.in_memory(items, HashEmbedder(256)) as catalogue:
         history = read_history(events, catalogue, Settings())
-    groups = group(history, "positive")
+    groups = cluster_events(history, "positive")
     places = [place for one in groups for place in one.places]
     assert sorted(places) == list(range(520))
     main = sorted(groups, key=lambda one: -len(one.places))[:4]
@@ -342,7 +342,7 @@ def test_without_a_model_tags_words_or_the_title_are_the_name(
 NAME_IN_A_PROCESS = """
 from tanqu.agent.profile.history import read_history
 from tanqu.agent.run_trace import RunTrace
-from tanqu.agent.profile.interests import build_profile
+from tanqu.agent.profile.profile_building import build_profile
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.records import Event
