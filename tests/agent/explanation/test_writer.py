@@ -13,7 +13,7 @@ from tanqu.agent.explanation.templates import Thing, lead, template
 from tanqu.agent.explanation.writer import _ENDINGS, Basis, Explainer, checked
 from tanqu.agent.messages.quoting import quoted
 from tanqu.agent.profile.history import History, HistoryEntry, read_history
-from tanqu.agent.profile.interests import build_profile
+from tanqu.agent.profile.profile_building import build_profile
 from tanqu.agent.profile.query import Query
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
