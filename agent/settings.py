@@ -6,9 +6,8 @@ A value is taken from the first place that has it: explicit arguments, the envir
 
 import dataclasses
 import difflib
-import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Literal
 import platformdirs
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from ..models.engine_settings import EngineSettings
 from ..models.errors import InputError
@@ -51,7 +51,6 @@ HALF_LIFE: Mapping[Scenario, timedelta] = {
 SETTINGS_FILE = "settings.toml"
 ENVIRONMENT_PREFIX = "TANQU_"
 
-_TABLES = ("action_weights", "half_life_hours", "engine")
 _AT_LEAST_ZERO = ("purchase", "like", "search", "view")
 _AT_MOST_ZERO = ("dislike", "return", "abandon")
 _STARS = ("rating_1", "rating_2", "rating_3", "rating_4", "rating_5")
@@ -165,21 +164,31 @@ class Settings(BaseModel):
         return "" if self.home == _default_home() else str(self.home)
 
 
-def load_settings(*, environ: Mapping[str, str] | None = None, **given: object) -> Settings:
+class _Environment(BaseSettings, Settings):
+    """The variables that set a value: `TANQU_` and the name of the setting; a table is a JSON object."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True)
+
+
+def load_settings(**given: object) -> Settings:
     """The settings in force: `given` (None means not given), the environment, the file, the defaults.
 
-    `environ` defaults to the process's own. The environment carries single values only; tables
-    (`action_weights`, `half_life_hours`, `engine`) come from arguments or the file. Relative paths in the file are
-    relative to the home folder.
+    An empty variable counts as not set, and `.env` files are not read. Relative paths in the file are relative
+    to the home folder.
+
+    Args:
+        given: settings by name, such as `home` or `model`; they override all other sources.
+
+    Returns:
+        The settings, validated; a table (`action_weights`, `half_life_hours`) has every key.
 
     Raises:
         InputError: a value is not allowed, a key is unknown, or the file cannot be read.
     """
     arguments = {key: value for key, value in given.items() if value is not None}
-    variables = _from_environment(os.environ if environ is None else environ)
-    without_file: list[Source] = [("argument", arguments), *variables]
-    home = _build(without_file).home
-    return _build([*without_file, (str(home / SETTINGS_FILE), _from_file(home))])
+    above_file = {"argument": arguments, **_from_environment()}
+    home = _build(above_file).home
+    return _build({**above_file, str(home / SETTINGS_FILE): _from_file(home)})
 
 
 def keep_scenario(home: Path, scenario: Scenario) -> Path | None:
@@ -191,18 +200,17 @@ def keep_scenario(home: Path, scenario: Scenario) -> Path | None:
     return path
 
 
-Source = tuple[str, Mapping[str, object]]
-
-
-def _from_environment(environ: Mapping[str, str]) -> list[Source]:
-    """One source per variable that is set and not empty, so that an error can name it."""
-    keys = [key for key in Settings.model_fields if key not in _TABLES]
-    names = {key: ENVIRONMENT_PREFIX + key.upper() for key in keys}
-    return [
-        (f"environment variable {name}", {key: environ[name]})
-        for key, name in names.items()
-        if environ.get(name)
-    ]
+def _from_environment() -> dict[str, dict[str, Any]]:
+    """A source for each variable, so that an error can name it."""
+    try:
+        values = EnvSettingsSource(_Environment)()
+    except SettingsError as error:
+        msg = f"an environment variable cannot be used: {error}; tables are JSON objects"
+        raise InputError(msg) from error
+    return {
+        f"environment variable {ENVIRONMENT_PREFIX}{key.upper()}": {key: value}
+        for key, value in values.items()
+    }
 
 
 def _from_file(home: Path) -> dict[str, object]:
@@ -229,21 +237,17 @@ def _from_file(home: Path) -> dict[str, object]:
     return values
 
 
-def _build(sources: Sequence[Source]) -> Settings:
-    """Merge (first wins) and validate; errors name the source, the key, the value and what is allowed."""
-    values: dict[str, Any] = {}  # Any: what people write is anything until pydantic has seen it
-    origin: dict[str, str] = {}
-    for name, found in reversed(sources):
-        values.update(found)
-        origin.update(dict.fromkeys(found, name))
+def _build(sources: Mapping[str, Mapping[str, object]]) -> Settings:
+    """The settings that the named sources give, the first of them going before the others."""
+    origin = {key: name for name, values in reversed(sources.items()) for key in values}
+    merged: dict[str, Any] = {key: sources[name][key] for key, name in origin.items()}
     try:
-        return Settings(**values)
+        return Settings(**merged)
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
-        raise InputError(
-            _complaint(key, values.get(key), origin.get(key, "default"), _reason(first))
-        ) from error
+        msg = _complaint(key, merged.get(key), origin.get(key, "default"), _reason(first))
+        raise InputError(msg) from error
 
 
 def _reason(error: ErrorDetails) -> str:

@@ -1,3 +1,4 @@
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from tanqu.agent.profile.event_weights import ABSENCE, event_weight, event_weights, newest_time
 from tanqu.agent.settings import (
     ACTION_WEIGHTS,
+    ENVIRONMENT_PREFIX,
     HALF_LIFE,
     SETTINGS_FILE,
     Settings,
@@ -35,11 +37,22 @@ def write_file(home: Path, text: str) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+def set_variables(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, str(value))
+
+
 # Reading
 
 
 def test_defaults_are_complete(tmp_path: Path) -> None:
-    settings = load_settings(environ={}, home=tmp_path)
+    settings = load_settings(home=tmp_path)
     assert settings == Settings(home=tmp_path)
     assert (settings.n_candidates, settings.model_scores) == (200, 20)
     assert (settings.model, settings.language, settings.scenario) == ("qwen2.5-coder-1.5b", "auto", "shop")
@@ -49,51 +62,64 @@ def test_defaults_are_complete(tmp_path: Path) -> None:
 
 
 def test_the_default_home_is_in_the_users_data_folder() -> None:
-    assert load_settings(environ={}).home.name == "tanqu"
+    assert load_settings().home.name == "tanqu"
 
 
-def test_arguments_win_over_the_environment_over_the_file_over_the_defaults(tmp_path: Path) -> None:
+def test_arguments_win_over_the_environment_over_the_file_over_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_file(tmp_path, 'model = "file"\nlanguage = "zh"\nn_candidates = 50\n')
-    environ = {"TANQU_HOME": str(tmp_path), "TANQU_MODEL": "environment", "TANQU_LANGUAGE": "en"}
-    settings = load_settings(environ=environ, model="argument", language=None)
+    set_variables(monkeypatch, TANQU_HOME=tmp_path, TANQU_MODEL="environment", TANQU_LANGUAGE="en")
+    settings = load_settings(model="argument", language=None)
     assert settings.model == "argument"
     assert settings.language == "en"
     assert settings.n_candidates == 50
     assert settings.model_scores == 20
 
 
-def test_numbers_are_read_from_the_environment_and_empty_variables_count_as_unset(tmp_path: Path) -> None:
-    environ = {"TANQU_HOME": str(tmp_path), "TANQU_N_CANDIDATES": "7", "TANQU_MODEL": ""}
-    settings = load_settings(environ=environ)
+def test_numbers_are_read_from_the_environment_and_empty_variables_count_as_unset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_variables(monkeypatch, TANQU_HOME=tmp_path, TANQU_N_CANDIDATES=7, TANQU_MODEL="")
+    settings = load_settings()
     assert settings.n_candidates == 7
     assert settings.model == "qwen2.5-coder-1.5b"
 
 
-def test_the_real_environment_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TANQU_HOME", str(tmp_path))
-    assert load_settings().home == tmp_path
+def test_a_table_in_the_environment_is_a_json_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, TANQU_HOME=tmp_path, TANQU_ACTION_WEIGHTS='{"view": 0.25}')
+    assert load_settings().action_weights == {**ACTION_WEIGHTS, "view": 0.25}
+    set_variables(monkeypatch, TANQU_ACTION_WEIGHTS="view = 0.25")
+    with pytest.raises(InputError, match=r"action_weights.*JSON"):
+        load_settings()
+
+
+def test_a_file_of_variables_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("TANQU_MODEL=other\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(home=tmp_path) == Settings(home=tmp_path)
 
 
 def test_a_file_with_a_byte_order_mark_and_chinese_is_read(tmp_path: Path) -> None:
     (tmp_path / SETTINGS_FILE).write_bytes("\ufeffmodel = '模型'\n".encode())
-    assert load_settings(environ={}, home=tmp_path).model == "模型"
+    assert load_settings(home=tmp_path).model == "模型"
 
 
 def test_relative_paths_in_the_file_are_relative_to_the_home(tmp_path: Path) -> None:
     write_file(tmp_path, f'prompts = "mine"\nsignal_weights = "{(tmp_path / "w.toml").as_posix()}"\n')
-    settings = load_settings(environ={}, home=tmp_path)
+    settings = load_settings(home=tmp_path)
     assert settings.prompts == tmp_path / "mine"
     assert settings.signal_weights == tmp_path / "w.toml"
 
 
 def test_a_tilde_is_the_users_own_folder(tmp_path: Path) -> None:
     write_file(tmp_path, 'prompts = "~/prompts"\n')
-    assert load_settings(environ={}, home=tmp_path).prompts == Path("~/prompts").expanduser()
+    assert load_settings(home=tmp_path).prompts == Path("~/prompts").expanduser()
 
 
 def test_tables_in_the_file_name_only_what_they_change(tmp_path: Path) -> None:
     write_file(tmp_path, "[action_weights]\nview = 0.25\n[half_life_hours]\nnews = 12\n")
-    settings = load_settings(environ={}, home=tmp_path)
+    settings = load_settings(home=tmp_path)
     assert settings.action_weights == {**ACTION_WEIGHTS, "view": 0.25}
     assert settings.half_life_hours["news"] == 12
     assert settings.half_life_hours["social"] == 21 * 24
@@ -101,21 +127,21 @@ def test_tables_in_the_file_name_only_what_they_change(tmp_path: Path) -> None:
 
 def test_a_home_remembers_its_scenario_unless_it_has_settings_of_its_own(tmp_path: Path) -> None:
     assert keep_scenario(tmp_path, "video") == tmp_path / SETTINGS_FILE
-    assert load_settings(environ={}, home=tmp_path).scenario == "video"
+    assert load_settings(home=tmp_path).scenario == "video"
     assert keep_scenario(tmp_path, "news") is None
-    assert load_settings(environ={}, home=tmp_path).scenario == "video"
+    assert load_settings(home=tmp_path).scenario == "video"
 
 
 def test_the_engine_is_set_in_the_file(tmp_path: Path) -> None:
     write_file(tmp_path, "[engine]\nthreads = 3\ngpu_layers = 10\n")
-    assert load_settings(environ={}, home=tmp_path).engine == EngineSettings(threads=3, gpu_layers=10)
+    assert load_settings(home=tmp_path).engine == EngineSettings(threads=3, gpu_layers=10)
 
 
 @pytest.mark.parametrize(("line", "named"), [("threads = 0", "threads"), ("speed = 1", "speed")])
 def test_an_engine_that_cannot_run_is_refused_by_name(tmp_path: Path, line: str, named: str) -> None:
     path = write_file(tmp_path, f"[engine]\n{line}\n")
     with pytest.raises(InputError, match=named) as caught:
-        load_settings(environ={}, home=tmp_path)
+        load_settings(home=tmp_path)
     assert str(path) in str(caught.value) and "kv_type" in str(caught.value)
 
 
@@ -157,49 +183,54 @@ def test_a_bad_value_is_refused_with_its_key_the_value_and_what_is_allowed(
     key: str, value: object, allowed: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        load_settings(environ={}, **{key: value})
+        load_settings(**{key: value})
     message = str(caught.value)
     assert f"setting {key} = {value!r} (argument)" in message
     assert allowed in message.split("allowed:")[1]
 
 
-def test_an_error_names_the_variable_or_the_file_that_it_comes_from(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="environment variable TANQU_SCENARIO"):
-        load_settings(environ={"TANQU_SCENARIO": "bank"}, home=tmp_path)
+def test_an_error_names_the_file_that_it_comes_from(tmp_path: Path) -> None:
     write_file(tmp_path, 'scenario = "bank"\n')
     with pytest.raises(InputError, match=r"settings\.toml"):
-        load_settings(environ={}, home=tmp_path)
+        load_settings(home=tmp_path)
 
 
-def test_a_bad_value_that_is_overruled_does_no_harm(tmp_path: Path) -> None:
-    assert (
-        load_settings(environ={"TANQU_SCENARIO": "bank"}, home=tmp_path, scenario="news").scenario == "news"
-    )
+def test_an_error_names_the_variable_that_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_variables(monkeypatch, TANQU_SCENARIO="bank")
+    with pytest.raises(InputError, match="environment variable TANQU_SCENARIO"):
+        load_settings(home=tmp_path)
+
+
+def test_a_bad_value_that_is_overruled_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, TANQU_SCENARIO="bank")
+    assert load_settings(home=tmp_path, scenario="news").scenario == "news"
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
     write_file(tmp_path, "n_candidate = 5\n")
     with pytest.raises(InputError, match=r"n_candidate = 5 .*did you mean n_candidates"):
-        load_settings(environ={}, home=tmp_path)
+        load_settings(home=tmp_path)
 
 
 def test_the_file_cannot_move_the_home(tmp_path: Path) -> None:
     write_file(tmp_path, 'home = "/elsewhere"\n')
     with pytest.raises(InputError, match="TANQU_HOME"):
-        load_settings(environ={}, home=tmp_path)
+        load_settings(home=tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"model = ", b"model = '\xff'", b"\x00"])
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / SETTINGS_FILE).write_bytes(content)
     with pytest.raises(InputError, match=r"settings\.toml is not TOML"):
-        load_settings(environ={}, home=tmp_path)
+        load_settings(home=tmp_path)
 
 
 def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / SETTINGS_FILE).mkdir()
     with pytest.raises(InputError, match="cannot be read"):
-        load_settings(environ={}, home=tmp_path)
+        load_settings(home=tmp_path)
 
 
 # Weights of events

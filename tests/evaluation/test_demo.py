@@ -64,7 +64,7 @@ def test_a_second_demo_reuses_what_the_first_one_stored(demo: Demo, tmp_path: Pa
     after = json.loads((tmp_path / "news-en" / "run.json").read_text(encoding="utf-8"))
     assert "indexing" not in err and "storing" not in err
     assert after["recommendations"] == before["recommendations"]
-    assert load_settings(environ={}, home=tmp_path / "news-en" / "home").scenario == "news"
+    assert load_settings(home=tmp_path / "news-en" / "home").scenario == "news"
 
 
 def test_chinese_is_the_sample_in_all_scenarios_wherever_the_language_is_said(

@@ -46,7 +46,7 @@ def test_a_model_that_is_here_has_a_path_and_a_size(tmp_path: Path, tiny_path: P
 @pytest.mark.gguf
 def test_what_the_engine_is_set_to_is_what_the_model_costs(tmp_path: Path, tiny_path: Path) -> None:
     (tmp_path / "settings.toml").write_text('[engine]\ncontext = 1024\nkv_type = "q8_0"\nthreads = 1\n')
-    found = doctor.examine(load_settings(environ={}, home=tmp_path, model=str(tiny_path)))
+    found = doctor.examine(load_settings(home=tmp_path, model=str(tiny_path)))
     engine, model = found["engine"], found["model"]
     assert isinstance(engine, dict) and isinstance(model, dict)
     assert (engine["threads"], engine["context"], engine["kv_type"]) == (1, 1024, "q8_0")
@@ -57,7 +57,7 @@ def test_what_the_engine_is_set_to_is_what_the_model_costs(tmp_path: Path, tiny_
 @pytest.mark.gguf
 def test_an_adapter_that_is_missing_is_said_of_a_model_that_is_here(tmp_path: Path, tiny_path: Path) -> None:
     (tmp_path / "settings.toml").write_text('[engine]\nlora = "/nowhere/adapter.gguf"\n')
-    found = doctor.examine(load_settings(environ={}, home=tmp_path, model=str(tiny_path)))["model"]
+    found = doctor.examine(load_settings(home=tmp_path, model=str(tiny_path)))["model"]
     assert isinstance(found, dict)
     assert found["here"] is True and "/nowhere/adapter.gguf" in str(found["advice"])
 
