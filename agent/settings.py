@@ -239,7 +239,7 @@ def _from_file(home: Path) -> dict[str, object]:
 
 def _build(sources: Mapping[str, Mapping[str, object]]) -> Settings:
     """The settings that the named sources give, the first of them going before the others."""
-    origin = {key: name for name, values in reversed(sources.items()) for key in values}
+    origin = {key: name for name, values in reversed(list(sources.items())) for key in values}
     merged: dict[str, Any] = {key: sources[name][key] for key, name in origin.items()}
     try:
         return Settings(**merged)
