@@ -46,7 +46,7 @@ def _complete(llama: llama_cpp.Llama, ids: list[int], count: int) -> str:
 
 def _bare(sides: Sides, prompts: list[list[int]], count: int) -> list[float]:
     """Seconds of `count` steps of bare decoding, one token per sequence and step, prompts read before."""
-    context = Context(sides.ours.weights, sides.ours.settings)
+    context = sides.ours.weights.context(sides.ours.settings)
     try:
         return [_bare_steps(context, prompts, count) for _ in range(REPEATS + 1)][1:]
     finally:
@@ -139,7 +139,7 @@ def _bare_scores(sides: Sides, ids: list[int], texts: list[list[int]]) -> list[f
     """One `llama_decode` of all the tokens, each with its row, after a prefix that is there."""
     total = sum(len(one) for one in texts)
     settings = EngineSettings(batch=512, rows=256)
-    context = Context(sides.ours.weights, settings)
+    context = sides.ours.weights.context(settings)
     found = []
     try:
         for _ in range(REPEATS + 1):

@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import llama_cpp as L
 import llguidance
@@ -80,13 +80,17 @@ def _tokenizer(weights: Weights) -> llguidance.LLTokenizer:
         (b"\xff" if weights.is_marker(token) else b"") + weights.spelling(token)
         for token in range(weights.size)
     ]
-    return llguidance.LLTokenizer.from_llamacpp(  # type: ignore[attr-defined, no-any-return]  # no stub
-        tokens=tokens,
-        vocab_ptr=weights.vocab,
-        tokenize_fptr=ctypes.cast(L.llama_tokenize, ctypes.c_void_p).value,
-        eos_token=weights.end,
-        slices=None,
+    make: Any = llguidance.LLTokenizer.from_llamacpp  # type: ignore[attr-defined]  # no stub
+    tokenizer: llguidance.LLTokenizer = weights.vocabulary(
+        lambda vocabulary: make(
+            tokens=tokens,
+            vocab_ptr=vocabulary,
+            tokenize_fptr=ctypes.cast(L.llama_tokenize, ctypes.c_void_p).value,
+            eos_token=weights.end,
+            slices=None,
+        )
     )
+    return tokenizer
 
 
 def _lateness(piece: bytes) -> int:

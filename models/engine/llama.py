@@ -9,10 +9,11 @@ import ctypes
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 import llama_cpp as L
 import numpy as np
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 
 from ..engine_settings import MAX_SEQUENCES, STRIDE, EngineSettings, physical_cores
 from ..errors import CancelledError, ModelError, WeightsError
+from .pointers import Pointer
+
+T = TypeVar("T")
 
 Logits = NDArray[np.float32]
 _KV_TYPES = {"f16": L.GGML_TYPE_F16, "q8_0": L.GGML_TYPE_Q8_0}
@@ -57,12 +61,14 @@ class Weights:
         wanted = settings.gpu_layers
         params.n_gpu_layers = (-1 if self.offloads else 0) if wanted is None else wanted
         self.gpu_layers = params.n_gpu_layers if self.offloads else 0
-        self._model = L.llama_model_load_from_file(os.fsencode(path), params)
-        if not self._model:
+        model = L.llama_model_load_from_file(os.fsencode(path), params)
+        if not model:
             msg = f"llama.cpp cannot load {path}: it may be of a newer format or an unknown architecture"
             raise WeightsError(msg)
-        self.vocab: Any = L.llama_model_get_vocab(self._model)  # an opaque pointer: the package has no type
-        self.size = int(L.llama_vocab_n_tokens(self.vocab))
+        self.name = path.stem
+        self.pointer = Pointer(model, self._release, self.name)
+        self.contexts: WeakSet[Context] = WeakSet()
+        self.size = int(self.vocabulary(L.llama_vocab_n_tokens))
         self._pieces: dict[int, bytes] = {}
         self._control: dict[int, bool] = {}
         try:
@@ -74,34 +80,38 @@ class Weights:
     def _load_adapter(self, path: Path | None) -> Any:  # an opaque pointer, or None
         if path is None:
             return None
-        adapter = L.llama_adapter_lora_init(self._model, os.fsencode(path)) if path.is_file() else None
+        adapter = self.pointer.call(L.llama_adapter_lora_init, os.fsencode(path)) if path.is_file() else None
         if not adapter:
             msg = f"the LoRA adapter {path} cannot be loaded: is it a GGUF made for these weights?"
             raise WeightsError(msg)
         return adapter
 
+    def vocabulary(self, function: Callable[..., T], *arguments: object) -> T:
+        """`function(vocabulary, *arguments)`; raises ModelError once the weights are closed."""
+        return self.pointer.call(lambda model: function(L.llama_model_get_vocab(model), *arguments))
+
     @property
     def trained_context(self) -> int:
         """How many tokens the model was trained to read at once."""
-        return int(L.llama_model_n_ctx_train(self._model))
+        return int(self.pointer.call(L.llama_model_n_ctx_train))
 
     @property
     def description(self) -> str:
         """Architecture, size and quantisation, as llama.cpp says it."""
         buffer = ctypes.create_string_buffer(256)
-        L.llama_model_desc(self._model, buffer, len(buffer))
+        self.pointer.call(L.llama_model_desc, buffer, len(buffer))
         return buffer.value.decode(errors="replace")
 
     @property
     def chat_template(self) -> str | None:
         """The Jinja template of a conversation that the file carries, if any."""
-        found = L.llama_model_chat_template(self._model, None)
-        return found.decode(errors="replace") if found else None
+        template = self.pointer.call(L.llama_model_chat_template, None)
+        return template.decode(errors="replace") if template else None
 
     def metadata(self, key: str) -> str | None:
         """A value of the file's metadata as text, such as `general.name`."""
         buffer = ctypes.create_string_buffer(1024)
-        length = L.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        length = self.pointer.call(L.llama_model_meta_val_str, key.encode(), buffer, len(buffer))
         return buffer.value.decode(errors="replace") if length >= 0 else None
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
@@ -109,13 +119,10 @@ class Weights:
 
         Safe to call from any thread.
         """
-        if not self._model:
-            msg = "the model is closed: open it again"
-            raise ModelError(msg)
         data = text.encode("utf-8", errors="replace")
         room = len(data) + 8
         ids = (L.llama_token * room)()
-        count = L.llama_tokenize(self.vocab, data, len(data), ids, room, False, special)
+        count = self.vocabulary(L.llama_tokenize, data, len(data), ids, room, False, special)
         if count < 0:
             msg = f"a text of {len(data)} bytes could not be tokenised"
             raise ModelError(msg)
@@ -137,7 +144,7 @@ class Weights:
 
     def _written(self, token: int, *, special: bool) -> bytes:
         buffer = ctypes.create_string_buffer(1024)  # one of its own: several threads may ask
-        length = L.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
+        length = self.vocabulary(L.llama_token_to_piece, token, buffer, len(buffer), 0, special)
         return buffer.raw[: max(0, length)]
 
     def is_control(self, token: int) -> bool:
@@ -155,27 +162,26 @@ class Weights:
         return added and self.spelling(token).startswith(b"<") and self.spelling(token).endswith(b">")
 
     def _has(self, token: int, attribute: int) -> bool:
-        return bool(L.llama_vocab_get_attr(self.vocab, token) & attribute)
+        return bool(self.vocabulary(L.llama_vocab_get_attr, token) & attribute)
 
     def is_end(self, token: int) -> bool:
         """Whether a token ends a text or a turn."""
-        return bool(L.llama_vocab_is_eog(self.vocab, token))
+        return bool(self.vocabulary(L.llama_vocab_is_eog, token))
 
     @property
     def bos(self) -> int | None:
         """The token a text must begin with, where the model wants one."""
-        wants = L.llama_vocab_get_add_bos(self.vocab)
-        return int(L.llama_vocab_bos(self.vocab)) if wants else None
+        return int(self.vocabulary(L.llama_vocab_bos)) if self.vocabulary(L.llama_vocab_get_add_bos) else None
 
     @property
     def end(self) -> int:
         """The token that ends a text (-1 for none)."""
-        return int(L.llama_vocab_eos(self.vocab))
+        return int(self.vocabulary(L.llama_vocab_eos))
 
     @property
     def bos_text(self) -> str:
         """The begin-of-text token as templates write it."""
-        return self._name(int(L.llama_vocab_bos(self.vocab)))
+        return self._name(int(self.vocabulary(L.llama_vocab_bos)))
 
     @property
     def eos_text(self) -> str:
@@ -187,10 +193,13 @@ class Weights:
         return Context(self, settings)
 
     def close(self) -> None:
-        """Free the weights; no context may be open."""
-        if self._model:
-            L.llama_model_free(self._model)
-            self._model = None
+        """Free the weights and every context made of them; waits for calls that run."""
+        self.pointer.close()
+
+    def _release(self, model: Any) -> None:  # an opaque pointer
+        for context in self.contexts:
+            context.close()
+        L.llama_model_free(model)
 
 
 @dataclass(slots=True)
@@ -241,13 +250,9 @@ class Context:
         if settings.kv_type != "f16" and not settings.flash_attention:
             msg = f"kv_type {settings.kv_type!r} needs flash_attention: turn it on, or use 'f16'"
             raise ModelError(msg)
-        self._context = L.llama_init_from_model(weights._model, self._params(weights, settings))
-        if not self._context:
-            msg = f"no context of {settings.context} tokens could be made: try a smaller one"
-            raise ModelError(msg)
-        self.size = int(L.llama_n_ctx(self._context))
-        self.batch = int(L.llama_n_batch(self._context))
-        self._memory = L.llama_get_memory(self._context)
+        weights.pointer.call(self._create)
+        self.size = int(self._pointer.call(L.llama_n_ctx))
+        self.batch = int(self._pointer.call(L.llama_n_batch))
         self._batch = L.llama_batch_init(self.batch, 0, MAX_SEQUENCES)
         self._fields = {
             name: np.ctypeslib.as_array(getattr(self._batch, name), shape=(self.batch,))
@@ -255,7 +260,19 @@ class Context:
         }
         if weights._adapter is not None:
             adapters = (L.llama_adapter_lora_p_ctypes * 1)(weights._adapter)
-            L.llama_set_adapters_lora(self._context, adapters, 1, (ctypes.c_float * 1)(1.0))
+            self._pointer.call(L.llama_set_adapters_lora, adapters, 1, (ctypes.c_float * 1)(1.0))
+
+    def _release(self, context: Any) -> None:  # an opaque pointer
+        L.llama_batch_free(self._batch)
+        L.llama_free(context)
+
+    def _create(self, model: Any) -> None:  # an opaque pointer
+        context = L.llama_init_from_model(model, self._params(self._weights, self.settings))
+        if not context:
+            msg = f"no context of {self.settings.context} tokens could be made: try a smaller one"
+            raise ModelError(msg)
+        self._pointer = Pointer(context, self._release, self._weights.name)
+        self._weights.contexts.add(self)
 
     @staticmethod
     def _params(weights: Weights, settings: EngineSettings) -> Any:  # a ctypes structure of the package
@@ -281,8 +298,7 @@ class Context:
         if not 0 < count <= self.batch or rows > self.settings.rows:
             msg = f"a batch of {count} tokens and {rows} rows does not fit"  # llama.cpp would abort here
             raise ModelError(msg)
-        self._fill(batch)
-        code = L.llama_decode(self._context, self._batch)
+        code, logits = self._pointer.call(self._decode, batch)
         if code == _ABORTED:
             msg = "the model was stopped while it was reading"
             raise CancelledError(msg)
@@ -291,7 +307,15 @@ class Context:
             raise ModelError(why)
         if not rows:
             return np.empty((0, self._weights.size), np.float32)
-        return np.ctypeslib.as_array(L.llama_get_logits(self._context), shape=(rows, self._weights.size))
+        return np.ctypeslib.as_array(logits, shape=(rows, self._weights.size))
+
+    def _decode(self, context: Any, batch: Batch) -> tuple[int, Any]:  # opaque pointers
+        self._fill(batch)
+        code = L.llama_decode(context, self._batch)
+        return code, L.llama_get_logits(context) if code == 0 and any(batch.wanted) else None
+
+    def _memory(self, function: Callable[..., T], *arguments: object) -> T:
+        return self._pointer.call(lambda context: function(L.llama_get_memory(context), *arguments))
 
     def _fill(self, batch: Batch) -> None:
         count = len(batch)
@@ -309,33 +333,33 @@ class Context:
     @contextlib.contextmanager
     def stopping(self, flag: "ctypes.Array[ctypes.c_char]") -> Iterator[None]:
         """Within the block a decode ends early once the C string `flag` is not empty."""
-        L.llama_set_abort_callback(self._context, _STRLEN, ctypes.cast(flag, ctypes.c_void_p))
+        self._pointer.call(L.llama_set_abort_callback, _STRLEN, ctypes.cast(flag, ctypes.c_void_p))
         try:
             yield
         finally:
-            L.llama_set_abort_callback(self._context, _NEVER, ctypes.c_void_p(0))
+            self._pointer.call(L.llama_set_abort_callback, _NEVER, ctypes.c_void_p(0))
 
     def copy(self, source: int, target: int) -> None:
         """Let `target` share the cells of `source`; no data moves."""
-        L.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        self._memory(L.llama_memory_seq_cp, source, target, -1, -1)
 
     def cut(self, sequence: int, start: int) -> bool:
         """Drop a sequence's cells from position `start` on; False if this architecture cannot."""
-        return bool(L.llama_memory_seq_rm(self._memory, sequence, start, -1))
+        return bool(self._memory(L.llama_memory_seq_rm, sequence, start, -1))
 
     def clear(self) -> None:
         """Drop every cell of every sequence."""
-        L.llama_memory_clear(self._memory, True)
+        self._memory(L.llama_memory_clear, True)
 
     def state_size(self, sequence: int) -> int:
         """How many bytes the cells of one sequence take (28 KB a token for a 1.5B model with f16)."""
-        return int(L.llama_state_seq_get_size(self._context, sequence))
+        return int(self._pointer.call(L.llama_state_seq_get_size, sequence))
 
     def state(self, sequence: int) -> bytearray:
         """The cells of one sequence as bytes."""
         state = bytearray(self.state_size(sequence))
         buffer = (ctypes.c_uint8 * len(state)).from_buffer(state)
-        written = L.llama_state_seq_get_data(self._context, buffer, len(state), sequence)
+        written = self._pointer.call(L.llama_state_seq_get_data, buffer, len(state), sequence)
         del buffer  # it would keep the size from changing
         del state[written:]
         return state
@@ -344,15 +368,12 @@ class Context:
         """Put cells back; False if they are of another kind of context: then clear it."""
         self.cut(sequence, 0)
         buffer = (ctypes.c_uint8 * len(state)).from_buffer(state)
-        read = int(L.llama_state_seq_set_data(self._context, buffer, len(state), sequence))
+        read = int(self._pointer.call(L.llama_state_seq_set_data, buffer, len(state), sequence))
         return 0 < read == len(state)
 
     def close(self) -> None:
-        """Free the cells."""
-        if self._context:
-            L.llama_batch_free(self._batch)
-            L.llama_free(self._context)
-            self._context = None
+        """Free the cells; waits for a decode that runs."""
+        self._pointer.close()
 
 
 def log_sum_exp(row: Logits, buffer: Logits) -> float:

@@ -28,7 +28,7 @@ from ..weights import check_gguf, sha256_of
 from .chat_format import ChatFormat, Keep, Tokens
 from .decoding import Writer
 from .grammar import Grammars, Matcher
-from .llama import Batch, Context, Logits, Weights, common_length
+from .llama import Batch, Logits, Weights, common_length
 from .prefix_cache import PrefixCache
 from .queue import Job, ModelThread
 from .scoring import Trie
@@ -68,7 +68,7 @@ class LlamaModel:
         check_gguf(path)
         self._weights = Weights(path, self.settings)
         try:
-            self._context = Context(self._weights, self.settings)
+            self._context = self._weights.context(self.settings)
             self._format = ChatFormat(self._weights)
         except ModelError:
             self._weights.close()
@@ -85,7 +85,7 @@ class LlamaModel:
             cache_folder,
             self.settings.prefix_disk_mb << 20,
         )
-        self._thread = ModelThread("tanqu-model")
+        self._thread = ModelThread(path.stem)
 
     @property
     def name(self) -> str:

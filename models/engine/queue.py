@@ -69,13 +69,14 @@ class ModelThread:
     """Runs jobs one after another, the most urgent first. Safe to use from any thread."""
 
     def __init__(self, name: str) -> None:
-        """Start the thread."""
+        """Start the thread of the model `name`."""
+        self._name = name
         self._waiting: list[Job] = []  # a heap
         self._running: Job | None = None
         self._numbers = itertools.count()
         self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=f"tanqu-{name}", daemon=True)
         self._thread.start()
 
     @property
@@ -97,12 +98,10 @@ class ModelThread:
         on an exception here (Ctrl-C), the work is stopped before this call ends.
 
         Raises:
-            CancelledError: it was stopped, or the thread is closed.
-            ModelError: this is the thread itself, which would wait for itself.
+            CancelledError: it was stopped.
+            ModelError: the thread is closed, or this is the thread itself, which would wait for itself.
         """
-        if threading.current_thread() is self._thread:
-            msg = "the model was called from its own thread: do not call it within on_text"
-            raise ModelError(msg)
+        self._refuse_own_thread("call")
         until = None if deadline is None else time.monotonic() + deadline
         job = Job(priority, next(self._numbers), work, until, cancel)
         try:
@@ -117,7 +116,12 @@ class ModelThread:
         return result
 
     def close(self) -> None:
-        """Stop the running job, refuse those that wait, and end the thread."""
+        """Stop the running job, refuse those that wait, and end the thread.
+
+        Raises:
+            ModelError: this is the thread itself, which would wait for itself.
+        """
+        self._refuse_own_thread("close")
         with self._changed:
             self._closed = True
             for job in self._waiting:
@@ -127,6 +131,11 @@ class ModelThread:
             self._changed.notify_all()
         self._thread.join()
 
+    def _refuse_own_thread(self, what: str) -> None:
+        if threading.current_thread() is self._thread:
+            msg = f"the model's own thread cannot {what} it: do not {what} it within on_text"
+            raise ModelError(msg)
+
     def _enter(self, job: Job) -> None:
         """Put a job into the queue as soon as there is a place."""
         with self._changed:
@@ -134,8 +143,8 @@ class ModelThread:
                 self._changed.wait(_TICK)
                 job.check()
             if self._closed:
-                msg = "the model is closed: open it again"
-                raise CancelledError(msg)
+                msg = f"the model {self._name} is closed: open it again"
+                raise ModelError(msg)
             heapq.heappush(self._waiting, job)
             self._changed.notify_all()
 

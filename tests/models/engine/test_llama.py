@@ -150,6 +150,23 @@ def test_a_closed_file_says_so(tiny_path: Path) -> None:
 
 
 @pytest.mark.gguf
+def test_weights_that_are_closed_close_their_contexts(tiny_path: Path) -> None:
+    weights = Weights(tiny_path, SETTINGS)
+    context = weights.context(SETTINGS)
+    context.decode(_batch([1, 2, 3]))
+    weights.close()
+    for call in (
+        lambda: context.decode(_batch([1])),
+        context.clear,
+        lambda: context.state(0),
+        lambda: context.cut(0, 1),
+    ):
+        with pytest.raises(ModelError, match="closed"):
+            call()
+    context.close()
+
+
+@pytest.mark.gguf
 def test_weights_that_llama_cpp_refuses_are_an_error(tmp_path: Path) -> None:
     for data in (b"", b"nothing", b"GGUF\x03\x00\x00\x00" + bytes(16)):
         path = tmp_path / "weights.gguf"

@@ -443,14 +443,55 @@ def test_requests_of_many_threads_are_neither_lost_nor_mixed_up(tiny_model: Llam
     assert answers == [expected[at % 30] for at in range(200)]
 
 
-def test_a_closed_model_says_so(tiny_path: Path, ask: Ask) -> None:
+def test_every_call_to_a_closed_model_is_one_clear_error(tiny_path: Path, ask: Ask) -> None:
     model = LlamaModel(tiny_path, EngineSettings(context=256))
     model.close()
     model.close()
-    with pytest.raises(CancelledError, match="closed"):
-        generate(model, ask("Hello"))
-    with pytest.raises(ModelError, match="closed"):
-        model.count(ask("Hello"))
+    weights = model.weights
+    calls: list[Callable[[], object]] = [
+        lambda: generate(model, ask("Hello")),
+        lambda: model.score(ask("Hello"), ["a"]),
+        lambda: model.count(ask("Hello")),
+        lambda: model.encode(ask("Hello")),
+        lambda: model.forget("a"),
+        lambda: model.name,
+        lambda: weights.bos,
+        lambda: weights.end,
+        lambda: weights.piece(1),
+        lambda: weights.is_control(1),
+        lambda: weights.description,
+        lambda: weights.chat_template,
+        lambda: weights.context(EngineSettings(context=256)),
+    ]
+    for call in calls:
+        with pytest.raises(ModelError, match=r"the model SmolLM2.* is closed") as caught:
+            call()
+        assert type(caught.value) is ModelError
+
+
+def test_closing_while_others_count_and_generate_is_safe(tiny_path: Path, ask: Ask) -> None:
+    for _ in range(5):
+        model = LlamaModel(tiny_path, EngineSettings(context=256))
+
+        def work(model: LlamaModel, at: int) -> None:
+            with pytest.raises(ModelError, match="closed"):
+                while True:
+                    model.count(ask(_words(20, at)))
+                    if at == 0:
+                        generate(model, ask("Hello"), limits=Limits(max_tokens=2))
+
+        with ThreadPoolExecutor(4) as pool:
+            working = [pool.submit(work, model, at) for at in range(4)]
+            time.sleep(0.2)
+            model.close()
+            for one in working:
+                one.result()
+
+
+def test_closing_a_model_within_its_callback_is_refused(tiny_model: LlamaModel, ask: Ask) -> None:
+    with pytest.raises(ModelError, match="do not close it within on_text"):
+        generate(tiny_model, ask("Hello"), on_text=lambda _: tiny_model.close())
+    assert tiny_model.count(ask("Hello"))
 
 
 def test_closing_ends_the_running_call(tiny_path: Path, ask: Ask) -> None:

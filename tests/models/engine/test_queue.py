@@ -52,7 +52,7 @@ def test_a_result_and_an_error_come_back(thread: ModelThread) -> None:
     assert thread.run(lambda _job: 7, priority=0) == 7
     with pytest.raises(ZeroDivisionError):
         thread.run(lambda _job: 1 // 0, priority=0)
-    assert thread.run(lambda _job: threading.current_thread().name, priority=0) == "test"
+    assert thread.run(lambda _job: threading.current_thread().name, priority=0) == "tanqu-test"
 
 
 def test_the_urgent_go_first_and_the_rest_in_order_of_arrival(thread: ModelThread) -> None:
@@ -136,12 +136,12 @@ def test_closing_refuses_what_waits_and_stops_what_runs() -> None:
     for call in (gate.result, waiting):
         with pytest.raises(CancelledError, match="closed"):
             call.result(5)
-    with pytest.raises(CancelledError, match="closed"):
+    with pytest.raises(ModelError, match="the model test is closed"):
         thread.run(lambda _job: 1, priority=0)
 
 
 def test_the_thread_does_not_wait_for_itself(thread: ModelThread) -> None:
-    with pytest.raises(ModelError, match="its own thread"):
+    with pytest.raises(ModelError, match="own thread"):
         thread.run(lambda _job: thread.run(lambda _inner: 1, priority=0), priority=0)
 
 
