@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
+ifndef CMAKE_ARGS
+CMAKE_ARGS := -DLLAVA_BUILD=OFF $(shell sh models/engine/cmake_flags.sh)
+endif
+export CMAKE_ARGS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help demo demo-zh test check format wheel clean

@@ -103,6 +103,8 @@ class Pipeline:
         used: Sequence[Item] = (),
     ) -> StageResults:
         """Rank the candidates, select the picks among what is not in `used`, and explain them."""
+        for key in self.model.notes if self.model else ():
+            trace.note(key)
         ranked = ranker.rank(candidates, query, trace, self.prompts, self.settings.model_scores)
         explorer = Explorer(ranker, self.memory, self.prompts, self.settings)
         new = explorer.explore(request.n_new, query, used, request.where, trace)

@@ -25,7 +25,8 @@ class EngineSettings:
     GPU, as is -1; `batch` is how many tokens one decode takes, `rows` for how
     many of them it can return logits (0.6 MB each with a vocabulary of 150,000), which is also how many
     sequences there are (sequence 0 is the shared prefix). Memory-mapping is off
-    because quantised weights are repacked when loaded, and a map would hold them twice.
+    because quantised weights are repacked when loaded, and a map would hold them twice. `extra_buffers` holds
+    weights repacked for the processor; None is what a trial at the first opening found to work and to be faster.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")  # read by pydantic, not by dataclasses
@@ -39,6 +40,7 @@ class EngineSettings:
     gpu_layers: Annotated[int, Field(ge=-1, le=10_000)] | None = None
     lora: Path | None = None
     memory_map: bool = False
+    extra_buffers: bool | None = None
     prefix_memory_mb: Annotated[int, Field(ge=0, le=1 << 16)] = 64
     prefix_disk_mb: Annotated[int, Field(ge=0, le=1 << 20)] = 512
 

@@ -170,6 +170,11 @@ class LanguageModel(Protocol):
         """How many tokens a prompt and its output may have together."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Names of the notes that every run with this model carries, such as a fallback of the engine."""
+        ...
+
     def count(self, prompt: Prompt) -> int:
         """How many tokens `prompt` has."""
         ...
@@ -293,6 +298,7 @@ class ScriptedModel:
     probability: float = 0.5
     name: str = "scripted"
     context_tokens: int = 4096
+    notes: tuple[str, ...] = ()
     history: list[Prompt] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)

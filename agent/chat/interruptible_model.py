@@ -69,6 +69,11 @@ class Attended:
         """The model's context."""
         return self.model.context_tokens
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The model's notes."""
+        return self.model.notes
+
     def stop(self) -> None:
         """End the running call and every further one. Safe to call from a signal handler."""
         self._cancel.set()

@@ -57,6 +57,7 @@ class Weights:
         params = L.llama_model_default_params()
         params.load_mode = L.LLAMA_LOAD_MODE_MMAP if settings.memory_map else L.LLAMA_LOAD_MODE_NONE
         params.vocab_only = vocabulary_only
+        params.use_extra_bufts = settings.extra_buffers is not False
         self.offloads = bool(L.llama_supports_gpu_offload())
         wanted = settings.gpu_layers
         params.n_gpu_layers = (-1 if self.offloads else 0) if wanted is None else wanted

@@ -14,7 +14,7 @@ import hashlib
 import importlib.metadata
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -29,6 +29,7 @@ from .chat_format import ChatFormat, Keep, Tokens
 from .decoding import Writer
 from .grammar import Grammars, Matcher
 from .llama import Batch, Logits, Weights, common_length
+from .model_check import ModelChecker
 from .prefix_cache import PrefixCache
 from .queue import Job, ModelThread
 from .scoring import Trie
@@ -50,7 +51,12 @@ class LlamaModel:
     """A GGUF model behind one thread. Opening takes seconds; close it, or use it in a `with` block."""
 
     def __init__(
-        self, path: Path, settings: EngineSettings | None = None, cache_folder: Path | None = None
+        self,
+        path: Path,
+        settings: EngineSettings | None = None,
+        cache_folder: Path | None = None,
+        *,
+        checker: ModelChecker | None = None,
     ) -> None:
         """Check and load the file.
 
@@ -58,14 +64,21 @@ class LlamaModel:
             path: a GGUF file.
             settings: how to run it.
             cache_folder: where prefixes are kept between processes; None keeps them in memory only.
+            checker: tries the model in a child process at its first opening, unless `settings` say whether
+                to use extra buffers; None keeps the results in the user's cache folder.
 
         Raises:
             WeightsError: the file is missing, damaged, or of an unknown kind.
-            ModelError: the context cannot be made.
+            ModelError: the context cannot be made, or llama.cpp crashes with this file.
         """
         self.settings = settings or EngineSettings()
         self.path = path
         check_gguf(path)
+        self.notes: tuple[str, ...] = ()
+        if self.settings.extra_buffers is None:
+            check = (checker or ModelChecker()).check(path, self.settings)
+            self.settings = replace(self.settings, extra_buffers=check.extra_buffers)
+            self.notes = ("extra_buffers_off",) if check.crashed_with else ()
         self._weights = Weights(path, self.settings)
         try:
             self._context = self._weights.context(self.settings)
@@ -404,6 +417,7 @@ def _fingerprint(path: Path, settings: EngineSettings) -> str:
         importlib.metadata.version("llama-cpp-python"),
         settings.kv_type,
         str(settings.flash_attention),
+        *([] if settings.extra_buffers is not False else ["no extra buffers"]),  # other kernels, other logits
     ]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
 
