@@ -46,17 +46,26 @@ def tune(
 
 
 def _tune(recommender: "Recommender", users: int, seed: int, dry_run: bool, as_json: bool) -> None:
-    from ..ranking import tune, write_weights
+    from ..ranking import TuningInputs, save_weights, tune
 
     started = time.monotonic()
+    inputs = TuningInputs(
+        recommender.memory,
+        recommender.catalogue,
+        recommender.settings,
+        recommender.prompts,
+        recommender.weights,
+        recommender.priors,
+        recommender.model,
+    )
     try:
         with counting("users") as count:
-            tuning = tune(recommender, users=users, seed=seed, progress=count)
+            tuning = tune(inputs, users=users, seed=seed, progress=count)
     except KeyboardInterrupt:
         if recommender.model:
             say("note: what the model has read so far is kept: the same command goes on from there")
         raise
-    path = write_weights(tuning, recommender.settings.home) if tuning.better and not dry_run else None
+    path = save_weights(tuning.new, recommender.settings.home) if tuning.better and not dry_run else None
     typer.echo(tuning.model_dump_json(indent=2) if as_json else _tuning_text(tuning))
     say(f"note: {tuning.users} users in {time.monotonic() - started:.0f} seconds")
     if path:

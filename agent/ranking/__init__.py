@@ -1,45 +1,45 @@
-"""Room."""
+"""Retrieval, ranking, selection, exploration, and the weights of the signals.
+
+In: a `Query` (a user's history, profile and request), the catalogue, what other users used.
+Out: candidates from `Retriever`, their order from `Ranker`, the picks of a list from `select` and `Explorer`.
+A new signal begins in `signals.py`; its weight stands in `ranking.toml`, and `tune` fits the weights to a home.
+May import: agent.profile, agent.store, agent.settings, agent.messages, agent.run_trace, vectorstore, prompts, models.
+"""
 
 from .diversity import duplicate_key, exhausted_interest, interest_quotas, normalised_title, select
 from .engagement_cache import EngagementCache, clear_engagement
 from .exploration import Explorer, exploration_count
 from .freshness import fresh_stories
 from .fusion import reciprocal_rank_fusion
-from .ranker import (
-    SIGNALS,
-    WEIGHTS_FILE,
-    Ranker,
-    RankingWeights,
-    history_similarity,
-    interest_matches,
-    load_weights,
-    weights_in_force,
-)
+from .ranker import Ranker
 from .retrieval import Retriever, as_candidates
-from .tuning import tune, write_weights
+from .signals import SIGNALS, history_similarity, interest_matches
+from .tuning import TuningInputs, tune
+from .weights import WEIGHTS_FILE, RankingWeights, load_weights, save_weights, weights_in_force
 
 __all__ = [
-    "Retriever",
+    "SIGNALS",
+    "WEIGHTS_FILE",
     "EngagementCache",
     "Explorer",
     "Ranker",
     "RankingWeights",
-    "SIGNALS",
-    "WEIGHTS_FILE",
-    "history_similarity",
+    "Retriever",
+    "TuningInputs",
     "as_candidates",
-    "fresh_stories",
     "clear_engagement",
-    "interest_matches",
-    "write_weights",
-    "load_weights",
-    "interest_quotas",
     "duplicate_key",
-    "normalised_title",
-    "select",
-    "exploration_count",
-    "reciprocal_rank_fusion",
     "exhausted_interest",
+    "exploration_count",
+    "fresh_stories",
+    "history_similarity",
+    "interest_matches",
+    "interest_quotas",
+    "load_weights",
+    "normalised_title",
+    "reciprocal_rank_fusion",
+    "save_weights",
+    "select",
     "tune",
     "weights_in_force",
 ]

@@ -21,7 +21,8 @@ from ..run_trace import RunTrace
 from ..settings import Settings
 from ..store import NOBODY, Memory, TopicNames
 from .diversity import duplicate_key
-from .ranker import Ranker, Values, standardised, total_scores
+from .ranker import Ranker, total_scores
+from .signals import SIGNAL_TABLE, Values, standardised
 from .topics import Topics, as_groups, topics_of
 
 _NEAR = 0.05  # below it, which interest is nearest is a matter of chance: sewing after sleep, pets after AI
@@ -30,7 +31,6 @@ _FEW = 6  # topics that the model chooses among
 _ITEMS = 50  # items of each that are ranked
 _TYPICAL = 0.8  # how near to its middle what is typical of a topic is, to the mean of its items
 _TOPIC_WEIGHT = 1.0
-_OF_OTHERS = ("engagement", "co_engagement", "popularity", "recency", "negative", "request")
 
 
 def exploration_count(n: int, explore: float) -> int:
@@ -212,7 +212,7 @@ class Explorer:
         centres = topics.vectors[[places[item.id] for item in items]]
         match: Values = np.einsum("nd,nd->n", vectors, centres).astype(np.float64)
         raw, matched = self._ranker.signals(items, query)
-        raw = {name: values for name, values in raw.items() if name in _OF_OTHERS}
+        raw = {name: values for name, values in raw.items() if SIGNAL_TABLE[name].for_new_topics}
         parts = {"topic": _TOPIC_WEIGHT * standardised(match), **self._ranker.contributions(raw)}
         raw = {"topic": match, **raw}
         scores = total_scores(parts, len(items))

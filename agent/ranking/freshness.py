@@ -1,4 +1,4 @@
-"""What is different about news: old items are no news, and a story is told once."""
+"""What is special about news: outdated items are left out, and each story appears once."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -8,10 +8,10 @@ from ...models.records import Candidate, Item
 from ...vectorstore import Catalogue
 
 MAX_AGE = timedelta(days=30)
-"""Before the user's last event; what was published earlier is left out of a list that nobody asked for."""
+"""Age from which on news is outdated, counted back from the user's last event."""
 
 SAME_STORY = 0.6
-"""Similarity from which on two items tell one story.
+"""Cosine similarity from which on two items report the same story.
 
 With the default embedder headlines of one story in other words have 0.61 to 0.85 (five pairs, English and
 Chinese), the nearest two of the sample's 55 different stories 0.42.
@@ -35,30 +35,38 @@ def fresh_stories(
     return one_per_story(fresh, catalogue.vectors([candidate.item.id for candidate in fresh]))
 
 
-def without_outdated(found: Sequence[Candidate], now: datetime | None) -> list[Candidate]:
+def without_outdated(candidates: Sequence[Candidate], now: datetime | None) -> list[Candidate]:
     """The candidates in their order without those published more than 30 days before `now`."""
-    return [one for one in found if not _is_old(one.item, now)]
+    return [candidate for candidate in candidates if now is None or not _is_outdated(candidate.item, now)]
 
 
-def _is_old(item: Item, now: datetime | None) -> bool:
-    """Whether an item says that it is; one that does not say when it was published is not."""
+def _is_outdated(item: Item, now: datetime) -> bool:
+    moment = published(item, now)
+    return moment is not None and now - moment > MAX_AGE
+
+
+def published(item: Item, now: datetime) -> datetime | None:
+    """When an item was published by its attribute of that name, in the time zone of `now` where it names none."""
     try:
-        published = datetime.fromisoformat(str(item.attributes["published"]))
+        moment = datetime.fromisoformat(str(item.attributes["published"]))
     except (KeyError, ValueError):
-        return False
-    if now is None:
-        return False
-    return now - (published if published.tzinfo else published.replace(tzinfo=now.tzinfo)) > MAX_AGE
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
 
 
-def one_per_story(found: Sequence[Candidate], vectors: Vectors) -> list[Candidate]:
-    """The candidates in their order without those that tell the story of an earlier one.
+def one_per_story(candidates: Sequence[Candidate], vectors: Vectors) -> list[Candidate]:
+    """The candidates in their order without those that report the story of an earlier one.
 
-    `vectors` are theirs, centred and of unit length.
+    Args:
+        candidates: best first.
+        vectors: theirs, (candidates, dimensions), centred and of unit length.
+
+    Returns:
+        Those that are left, in the same order.
     """
     near = vectors @ vectors.T >= SAME_STORY
-    told: list[int] = []
-    for place in range(len(found)):
-        if not near[place, told].any():
-            told.append(place)
-    return [found[place] for place in told]
+    kept: list[int] = []
+    for place in range(len(candidates)):
+        if not near[place, kept].any():
+            kept.append(place)
+    return [candidates[place] for place in kept]

@@ -4,21 +4,19 @@ The last new item of each user is held out and ranked among items that they neve
 regard to popularity. `fitting.py` finds the weights and says what they gain.
 """
 
-import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...models.errors import InputError
-from ...models.files import write_text
+from ...models.language_model import LanguageModel
 from ...models.records import Event, Item
 from ...models.text import language_of
-from ...vectorstore import Engagement
+from ...prompts import Prompts
+from ...vectorstore import Catalogue, Engagement
 from ..profile import (
     Query,
     apply_edits,
@@ -30,12 +28,11 @@ from ..profile import (
     without_muted,
 )
 from ..run_trace import RunTrace
-from ..store import CachedRunTrace
-from .ranker import WEIGHTS_FILE, Ranker, RankingWeights
+from ..settings import Settings
+from ..store import CachedRunTrace, Memory, Priors
+from .ranker import Ranker
 from .weight_fitting import NEGATIVES, HeldOutChoice, TuningResult, fit
-
-if TYPE_CHECKING:
-    from ..recommender import Recommender
+from .weights import RankingWeights
 
 Progress = Callable[[int, int], None]
 
@@ -46,9 +43,22 @@ _FEWEST_EVENTS = 3
 _LANGUAGE_FROM = 50
 
 
+@dataclass(frozen=True, slots=True)
+class TuningInputs:
+    """The parts of a home whose weights are fitted; `weights` are those in force."""
+
+    memory: Memory
+    catalogue: Catalogue
+    settings: Settings
+    prompts: Prompts
+    weights: RankingWeights
+    priors: Priors
+    model: LanguageModel | None
+
+
 @dataclass(frozen=True)
-class _Held:
-    """A user whose last new item is held out; `touched` are all items they have any event with."""
+class _HeldOut:
+    """A user whose last new item is held out; `touched` are all items that they have any event with."""
 
     user: str
     events: tuple[Event, ...]
@@ -57,7 +67,7 @@ class _Held:
 
 
 def tune(
-    recommender: "Recommender", *, users: int = 1_000, seed: int = 0, progress: Progress | None = None
+    home: TuningInputs, *, users: int = 1_000, seed: int = 0, progress: Progress | None = None
 ) -> TuningResult:
     """Fit weights for a home; nothing is written (see `keep`). The same seed gives the same result.
 
@@ -67,7 +77,7 @@ def tune(
     Raises:
         InputError: too few users can be measured, or there are too few items.
     """
-    found = held_out_choices(recommender, users, seed, progress)
+    found = held_out_choices(home, users, seed, progress)
     if len(found) < FEWEST_USERS:
         msg = (
             f"{len(found)} users can be measured and tuning needs {FEWEST_USERS}: each must have taken "
@@ -75,104 +85,87 @@ def tune(
             f"{NEGATIVES} items that they never touched"
         )
         raise InputError(msg)
-    return fit(found, recommender.weights, seed)
-
-
-def write_weights(tuning: TuningResult, home: Path) -> Path:
-    """Write the new weights with their provenance; they hold in this home from its next opening on."""
-    path = home / WEIGHTS_FILE
-    write_text(path, as_toml(tuning.new))
-    return path
-
-
-def as_toml(weights: RankingWeights) -> str:
-    """Weights as `load_weights` reads them."""
-    lines = [f"provenance = {json.dumps(weights.provenance)}", f"alpha = {weights.alpha}", "", "[weights]"]
-    return "\n".join([*lines, *(f"{name} = {value}" for name, value in weights.weights.items())]) + "\n"
-
-
-# --- what users chose -------------------------------------------------------------------------------
+    return fit(found, home.weights, seed)
 
 
 def held_out_choices(
-    recommender: "Recommender", users: int, seed: int, progress: Progress | None = None
+    home: TuningInputs, users: int, seed: int, progress: Progress | None = None
 ) -> list[HeldOutChoice]:
     """The choices of at most so many users, drawn by the seed; none sees what it is to predict."""
-    catalogue = recommender.catalogue
+    catalogue = home.catalogue
     ids = sorted(catalogue.ids())
-    held = _drawn(recommender, users, seed, len(ids))
+    held = _drawn(home, users, seed, len(ids))
     targets = {one.user: one.target for one in held}
     sequences = [
-        [item for item in items if item != targets.get(user)]
-        for user, items in recommender.memory.all_sequences()
+        [item for item in items if item != targets.get(user)] for user, items in home.memory.all_sequences()
     ]
     engagement = Engagement.build(sequences, catalogue.ids())
-    ranker = Ranker(catalogue, engagement, recommender.weights, recommender.priors)
+    ranker = Ranker(catalogue, engagement, home.weights, home.priors)
     found = []
     for done, one in enumerate(held, 1):
         offered = [one.target, *_negatives(one, ids, seed)]
-        found.append(_choice(recommender, ranker, one, catalogue.get(offered)))
+        found.append(_choice(home, ranker, one, catalogue.get(offered)))
         if progress:
             progress(done, len(held))
     return found
 
 
-def _drawn(recommender: "Recommender", users: int, seed: int, items: int) -> list[_Held]:
+def _drawn(home: TuningInputs, users: int, seed: int, items: int) -> list[_HeldOut]:
     """Users with something to hold out; a smaller number gives some of those that a larger one gives."""
-    names = [name for name, count in recommender.memory.users().items() if count > _FEWEST_EVENTS]
+    names = [name for name, count in home.memory.users().items() if count > _FEWEST_EVENTS]
     names.sort(key=lambda name: (zlib.crc32(f"{seed} {name}".encode()), name))
-    drawn: list[_Held] = []
+    drawn: list[_HeldOut] = []
     for name in names:
         if len(drawn) == users:
             break
-        one = _held_out(recommender, name)
+        one = _held_out(home, name)
         if one and items - len(one.touched) >= NEGATIVES:
             drawn.append(one)
     return drawn
 
 
-def _held_out(recommender: "Recommender", user: str) -> _Held | None:
+def _held_out(home: TuningInputs, user: str) -> _HeldOut | None:
     """The last item that the user took well and had not touched before, and the events before it."""
-    events = recommender.memory.events(user)
+    events = home.memory.events(user)
     touched = frozenset(event.item for event in events if event.item is not None)
-    gone = forgotten_events(recommender.memory.edits(user))
-    settings = recommender.settings
+    gone = forgotten_events(home.memory.edits(user))
+    settings = home.settings
     weights = event_weights(events, settings.scenario, settings=settings)
     first = {event.item: place for place, event in reversed(list(enumerate(events)))}
     for place in range(len(events) - 1, _FEWEST_EVENTS - 1, -1):
         event = events[place]
         if event.item is None or event.id in gone or weights[place] <= 0 or first[event.item] < place:
             continue
-        if event.item in recommender.catalogue:
+        if event.item in home.catalogue:
             told = tuple(one for one in events[:place] if one.id not in gone)
-            return _Held(user, told, event.item, touched) if len(told) >= _FEWEST_EVENTS else None
+            return _HeldOut(user, told, event.item, touched) if len(told) >= _FEWEST_EVENTS else None
     return None
 
 
-def _negatives(one: _Held, ids: Sequence[str], seed: int) -> list[str]:
+def _negatives(one: _HeldOut, ids: Sequence[str], seed: int) -> list[str]:
     rng = np.random.default_rng([seed, zlib.crc32(one.user.encode())])
     drawn = (ids[place] for place in rng.permutation(len(ids)))
     return list(islice((item for item in drawn if item not in one.touched), NEGATIVES))
 
 
-def _choice(recommender: "Recommender", ranker: Ranker, one: _Held, items: Sequence[Item]) -> HeldOutChoice:
+def _choice(home: TuningInputs, ranker: Ranker, one: _HeldOut, items: Sequence[Item]) -> HeldOutChoice:
     """The signals of the candidates, with the names of interests plain: they change no vector."""
-    query = _query(recommender, one)
+    query = _query(home, one)
     raw, _ = ranker.signals(items, query)
     given = alone = None
-    if recommender.model is not None and recommender.settings.model_scores:
-        trace = CachedRunTrace(recommender.model, recommender.memory.engine, one.user)
-        given, alone = ranker.likelihoods(items, query, trace, recommender.prompts)
+    if home.model is not None and home.settings.model_scores:
+        trace = CachedRunTrace(home.model, home.memory.engine, one.user)
+        given, alone = ranker.likelihoods(items, query, trace, home.prompts)
     return HeldOutChoice(ranker.scaled(raw), given, alone, len(one.events), ranker.model_share)
 
 
-def _query(recommender: "Recommender", one: _Held) -> Query:
-    history = read_history(one.events, recommender.catalogue, recommender.settings)
+def _query(home: TuningInputs, one: _HeldOut) -> Query:
+    history = read_history(one.events, home.catalogue, home.settings)
     language = language_of([entry.content for entry in history.entries[-_LANGUAGE_FROM:]])
-    profile = build_profile(one.user, history, language, RunTrace(None), recommender.prompts)
-    profile = apply_edits(profile, recommender.memory.edits(one.user))
-    scenario = recommender.settings.scenario
+    profile = build_profile(one.user, history, language, RunTrace(None), home.prompts)
+    profile = apply_edits(profile, home.memory.edits(one.user))
+    scenario = home.settings.scenario
     return Query(without_muted(history, profile), profile, "", scenario, newest_time(one.events))
 
 
-__all__ = ["FEWEST_USERS", "as_toml", "held_out_choices", "write_weights", "tune"]
+__all__ = ["FEWEST_USERS", "TuningInputs", "held_out_choices", "tune"]

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from ...models.records import Record
-from .ranker import SIGNALS, RankingWeights
-
-Values = NDArray[np.float64]
+from .signals import MODEL, SIGNALS, Values
+from .weights import RankingWeights
 
 NEGATIVES = 19
 """Items beside the one that was taken."""
@@ -88,7 +87,7 @@ class _Table:
         if len(given) < len(found):
             return cls(names, values, None, None, np.ones(len(found)))
         share = np.array([one.model_share for one in found])
-        return cls((*names, "model"), values, np.array(given), np.array(alone), share)
+        return cls((*names, MODEL), values, np.array(given), np.array(alone), share)
 
     def at(self, alpha: float) -> Values:
         """All signals, with the model's at this alpha as the last."""

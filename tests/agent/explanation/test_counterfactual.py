@@ -12,8 +12,9 @@ from tanqu.agent.profile.profile_building import build_profile
 from tanqu.agent.profile.profile_edits import apply_edits, without_muted
 from tanqu.agent.profile.query import Query
 from tanqu.agent.ranking.diversity import exhausted_interest, select
-from tanqu.agent.ranking.ranker import Ranker, load_weights
+from tanqu.agent.ranking.ranker import Ranker
 from tanqu.agent.ranking.retrieval import as_candidates
+from tanqu.agent.ranking.weights import load_weights
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.memory import Edit

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from tanqu.agent.profile.history import read_history
 from tanqu.agent.profile.profile_building import build_profile
 from tanqu.agent.profile.query import Query
-from tanqu.agent.ranking.ranker import SIGNALS, Ranker, RankingWeights, interest_score, load_weights
+from tanqu.agent.ranking.ranker import Ranker
 from tanqu.agent.ranking.retrieval import as_candidates
+from tanqu.agent.ranking.signals import SIGNALS, interest_score
+from tanqu.agent.ranking.weights import RankingWeights, load_weights
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.priors import Priors

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tanqu.agent.ranking.ranker import SIGNALS, RankingWeights, load_weights
-from tanqu.agent.ranking.tuning import FEWEST_USERS, as_toml, held_out_choices, tune, write_weights
+from tanqu.agent.ranking.signals import SIGNALS
+from tanqu.agent.ranking.tuning import FEWEST_USERS, TuningInputs, held_out_choices, tune
 from tanqu.agent.ranking.weight_fitting import NEGATIVES, HeldOutChoice, fit
+from tanqu.agent.ranking.weights import RankingWeights, as_toml, load_weights, save_weights
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
@@ -37,6 +38,12 @@ def planted(count: int, seed: int, *, model: float = 0.0, **taste: float) -> lis
         shown = {name: values[order] for name, values in signals.items()}
         made.append(HeldOutChoice(shown, given[order] if model else None, alone[order] if model else None, 5))
     return made
+
+
+def inputs(shop: Recommender) -> TuningInputs:
+    return TuningInputs(
+        shop.memory, shop.catalogue, shop.settings, shop.prompts, shop.weights, shop.priors, shop.model
+    )
 
 
 # --- the fit ----------------------------------------------------------------------------------------
@@ -108,7 +115,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 def test_kept_weights_are_read_back_with_their_provenance(tmp_path: Path) -> None:
     found = fit(planted(60, 8, history=1.0), NOISE)
-    path = write_weights(found, tmp_path)
+    path = save_weights(found.new, tmp_path)
     assert load_weights(path) == found.new
     assert "60 users, 300 events" in found.new.provenance and "seed 0" in found.new.provenance
     assert [one.name for one in tmp_path.iterdir()] == ["ranking.toml"]
@@ -156,7 +163,7 @@ def test_each_user_is_asked_about_their_last_new_item_among_what_they_never_touc
     shop: Recommender,
 ) -> None:
     shop.record([event for user in range(6) for event in bought(user)])
-    found = held_out_choices(shop, 100, 0)
+    found = held_out_choices(inputs(shop), 100, 0)
     assert [one.events for one in found] == [4] * 6
     for one in found:
         assert all(len(values) == NEGATIVES + 1 for values in one.signals.values())
@@ -167,7 +174,7 @@ def test_nobody_is_asked_about_something_used_before_or_disliked(shop: Recommend
     again = bought(0)[0].model_copy(update={"id": "again", "time": bought(0)[4].time})
     disliked = again.model_copy(update={"id": "no", "item": "tea7", "action": "dislike"})
     shop.record([*bought(0), again, disliked])
-    assert [one.events for one in held_out_choices(shop, 100, 0)] == [
+    assert [one.events for one in held_out_choices(inputs(shop), 100, 0)] == [
         4
     ]  # before the fifth purchase, still the target
 
@@ -181,14 +188,17 @@ def test_what_others_did_is_learnt_without_the_targets(shop: Recommender) -> Non
         bought(user * 6)[4].model_copy(update={"id": f"l{user}", "item": f"only{user}"}) for user in range(6)
     ]
     shop.record([one.model_copy(update={"time": datetime(2026, 2, 1, tzinfo=UTC)}) for one in last])
-    for one in held_out_choices(shop, 100, 0):
+    for one in held_out_choices(inputs(shop), 100, 0):
         assert one.signals["popularity"][0] == one.signals["popularity"].min()
 
 
 def test_a_small_draw_is_part_of_a_larger_one_and_progress_is_told(shop: Recommender) -> None:
     shop.record([event for user in range(12) for event in bought(user)])
     told: list[tuple[int, int]] = []
-    few, more = held_out_choices(shop, 4, 1, lambda *at: told.append(at)), held_out_choices(shop, 8, 1)
+    few, more = (
+        held_out_choices(inputs(shop), 4, 1, lambda *at: told.append(at)),
+        held_out_choices(inputs(shop), 8, 1),
+    )
     assert told == [(at, 4) for at in range(1, 5)]
     assert len(few) == 4 and len(more) == 8
 
@@ -196,7 +206,7 @@ def test_a_small_draw_is_part_of_a_larger_one_and_progress_is_told(shop: Recomme
 def test_too_few_users_are_an_error_that_says_how_many(shop: Recommender) -> None:
     shop.record([event for user in range(5) for event in bought(user)])
     with pytest.raises(InputError, match=f"5 users can be measured and tuning needs {FEWEST_USERS}"):
-        tune(shop)
+        tune(inputs(shop))
 
 
 def test_the_model_is_asked_for_each_candidate(tmp_path: Path) -> None:
@@ -205,7 +215,7 @@ def test_the_model_is_asked_for_each_candidate(tmp_path: Path) -> None:
     with Recommender.open(model=model, embedder=HashEmbedder(128), settings=home) as shop:
         shop.add_items(ITEMS)
         shop.record([event for user in range(FEWEST_USERS) for event in bought(user)])
-        found = tune(shop)
+        found = tune(inputs(shop))
         assert found.with_model and found.users == FEWEST_USERS
 
 
@@ -221,17 +231,17 @@ def test_an_interrupted_fit_goes_on_where_it_was(tmp_path: Path) -> None:
         shop.add_items(ITEMS)
         shop.record([event for user in range(FEWEST_USERS) for event in bought(user)])
         with pytest.raises(KeyboardInterrupt):
-            tune(shop, progress=interrupt)
+            tune(inputs(shop), progress=interrupt)
         before = len(model.history)
-        found = tune(shop)
+        found = tune(inputs(shop))
         read = len(model.history) - before
         assert read >= FEWEST_USERS - 5
-        again = tune(shop)
+        again = tune(inputs(shop))
         assert len(model.history) == before + read and again == found
         model.history.clear()
         shop.forget_user("u0")
         shop.record(bought(0))
-        assert tune(shop) == found
+        assert tune(inputs(shop)) == found
         assert len(model.history) == 1
 
 
@@ -241,10 +251,10 @@ def test_another_history_is_read_anew_and_takes_the_place_of_the_one_before(tmp_
     with Recommender.open(model=model, embedder=HashEmbedder(128), settings=home) as shop:
         shop.add_items(ITEMS)
         shop.record(bought(0))
-        first = held_out_choices(shop, 1, 0)[0].given
+        first = held_out_choices(inputs(shop), 1, 0)[0].given
         shop.record([bought(0)[0].model_copy(update={"id": "new", "item": "yoga7"})])
         model.history.clear()
-        assert len(held_out_choices(shop, 1, 0)) == 1 and len(model.history) == 1
+        assert len(held_out_choices(inputs(shop), 1, 0)) == 1 and len(model.history) == 1
         with shop.memory.engine.connect() as connection:
             rows = connection.exec_driver_sql("SELECT count(*) FROM tuned_likelihoods").scalar()
         assert rows == NEGATIVES + 1 and first is not None

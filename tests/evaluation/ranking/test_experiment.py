@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as quickly
 from hypothesis import strategies as st
 
-from tanqu.agent.ranking.ranker import SIGNALS, RankingWeights, load_weights
+from tanqu.agent.ranking.signals import SIGNALS
+from tanqu.agent.ranking.weights import RankingWeights, load_weights
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.priors import Priors
 from tanqu.evaluation.data.protocol import Case, Choices, Protocol, Question
