@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from ..models.records import Candidate, Enrichment, Explanation, Item, Ranked, Recommendation
 from ..prompts import Prompts
-from .explanation import Ranking
+from .explanation import RankingSnapshot
 from .profile import History, Query
 from .ranking import Ranker
 from .request import UserRequest
@@ -33,7 +33,7 @@ class StageResults:
     reasons: Sequence[Explanation]
     taken: Sequence[Item]
 
-    def as_ranking(self, history: History, edits: Sequence[Edit], model_scores: int) -> Ranking:
+    def as_ranking(self, history: History, edits: Sequence[Edit], model_scores: int) -> RankingSnapshot:
         """The ranking as counterfactuals repeat it.
 
         Args:
@@ -45,7 +45,7 @@ class StageResults:
             The ranking with all that it was made from.
         """
         listed = self.request.n - sum(pick.candidate.new_for_you is not None for pick in self.picks)
-        return Ranking(
+        return RankingSnapshot(
             self.ranker,
             self.candidates,
             self.query,

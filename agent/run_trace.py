@@ -1,4 +1,4 @@
-"""What a run used: every call of the model, the seconds of every stage, and what went other than planned."""
+"""The trace of a run: its model calls, the seconds of each stage, and notes on fallbacks and losses."""
 
 import contextlib
 import time
@@ -17,14 +17,19 @@ from ..models.language_model import (
     fitted,
 )
 from ..models.records import Call, Language
-from .messages import worded
+from .messages import note_text
 
 
 class RunTrace:
-    """Wraps the model (or none) for one run and writes down what it does."""
+    """Gives the stages of one run their model (or none) and records what they do with it.
+
+    `calls` are the model calls in order, `seconds` the wall time of each stage. A note is a sentence for the
+    user about what did not go as planned: a fallback (no model, an error of the model) or a loss (a prompt that
+    was cut, fewer picks than asked for). Notes become `Run.notes`, each once.
+    """
 
     def __init__(self, model: LanguageModel | None) -> None:
-        """Open an empty trace; `language` is that of its notes."""
+        """Start an empty trace, with notes in English until `language` is set."""
         self.model = model
         self.calls: list[Call] = []
         self.seconds: dict[str, float] = {}
@@ -33,8 +38,13 @@ class RunTrace:
         self._scored: dict[tuple[Prompt, str], Scored] = {}
 
     def note(self, key: str, **values: object) -> None:
-        """Write down a fallback or a loss once: a sentence of the message catalogue, in the language of the trace."""
-        self._add_note(worded(self.language, key, **values))
+        """Add a note, unless it is there already.
+
+        Args:
+            key: a key of the table [notes] of the message catalogue.
+            values: what fills its places.
+        """
+        self._add_note(note_text(self.language, key, **values))
 
     def _add_note(self, text: str) -> None:
         if text not in self.notes:
@@ -58,29 +68,52 @@ class RunTrace:
         limits: Limits = DEFAULT_LIMITS,
         on_text: OnText | None = None,
     ) -> list[Generated]:
-        """Have the model continue the prompts, and write the call down. Needs a model."""
-        model = self._needed()
+        """Have the model continue the prompts, and record the call.
+
+        Args:
+            stage: the stage of the run that asks.
+            prompts: one per text.
+            constraint: the grammar of every text.
+            limits: tokens, temperature, seed.
+            on_text: called with the text as it grows.
+
+        Returns:
+            The texts in the order of the prompts.
+
+        Raises:
+            RuntimeError: the trace has no model.
+        """
+        model = self._require_model()
         results, usage = model.generate_many(prompts, constraint=constraint, limits=limits, on_text=on_text)
-        self._enter(stage, "generate", len(prompts), usage)
+        self._record_call(stage, "generate", len(prompts), usage)
         return results
 
     def score(self, stage: str, prompt: Prompt, texts: Sequence[str]) -> list[Scored]:
-        """Have the model score the continuations, and write the call down. Needs a model.
+        """Have the model score continuations of a prompt, and record the call.
 
-        What was scored after the same prompt before is not asked for again.
+        Args:
+            stage: the stage of the run that asks.
+            prompt: what precedes each text.
+            texts: the continuations; those scored after the same prompt before are not scored again.
+
+        Returns:
+            The scores in the order of the texts.
+
+        Raises:
+            RuntimeError: the trace has no model.
         """
-        model = self._needed()
+        model = self._require_model()
         known = self._scored
         new = list(dict.fromkeys(text for text in texts if (prompt, text) not in known))
         if new:
             results, usage = model.score(prompt, new)
-            self._enter(stage, "score", len(new), usage)
-            known |= {(prompt, text): one for text, one in zip(new, results, strict=True)}
+            self._record_call(stage, "score", len(new), usage)
+            known |= {(prompt, text): scored for text, scored in zip(new, results, strict=True)}
         return [known[prompt, text] for text in texts]
 
     @contextlib.contextmanager
     def within(self, stage: str) -> Iterator["RunTrace"]:
-        """A trace for what a stage does by other stages; their calls and notes are entered as its own."""
+        """A trace for the stages that one stage runs; their calls and notes count as its own."""
         inner = RunTrace(self.model)
         inner._scored, inner.language = self._scored, self.language
         yield inner
@@ -91,23 +124,33 @@ class RunTrace:
     def fit(
         self, stage: str, render: Callable[[Sequence[str]], Prompt], lines: Sequence[str], room: int
     ) -> Prompt:
-        """The prompt over as many of the last `lines` as fit beside `room` tokens; a cut is written down.
+        """The prompt with as many of the last lines as fit the model's context; a cut is noted.
+
+        Args:
+            stage: the stage of the run that asks.
+            render: makes the prompt of some lines.
+            lines: the lines of the prompt, the least important first.
+            room: tokens to leave free for the answer.
+
+        Returns:
+            The prompt.
 
         Raises:
             PromptTooLongError: it does not fit without any line.
+            RuntimeError: the trace has no model.
         """
-        prompt, cut = fitted(self._needed(), render, lines, room)
+        prompt, cut = fitted(self._require_model(), render, lines, room)
         if cut:
             self.note("cut_prompt", stage=stage, cut=cut, all=len(lines))
         return prompt
 
-    def _needed(self) -> LanguageModel:
+    def _require_model(self) -> LanguageModel:
         if self.model is None:
             msg = "a stage asked for the model although there is none"
             raise RuntimeError(msg)
         return self.model
 
-    def _enter(self, stage: str, kind: str, sequences: int, usage: Usage) -> None:
+    def _record_call(self, stage: str, kind: str, sequences: int, usage: Usage) -> None:
         self.calls.append(
             Call(
                 stage=stage,

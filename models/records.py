@@ -216,7 +216,13 @@ class Ranked(Record):
 
 
 class Explanation(Record):
-    """Why an item was picked. `grounded` says that the checker found nothing outside the facts."""
+    """Why an item was picked.
+
+    `grounded` is True where the check of groundedness read the sentence, the model's or the template's, and
+    found everything in it in the record: the item, the cited events, the request, the interest. It is False
+    where something is in no fact, or nothing checked it. A sentence on co-users after it is worded by code
+    from counts and not part of the check.
+    """
 
     text: str
     evidence: tuple[Id, ...]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ...models.records import Item, Profile, Ranked, Recommendation, Run
 from ...models.text import clean
 from ...vectorstore import compile_where
-from ..messages import Messages, told
+from ..messages import Messages, counterfactual_lines
 from .conditions import Rule, describe
 
 _SIGNALS_SHOWN = 4
@@ -34,7 +34,7 @@ class Answers:
             lines.append(self._words.say("rests_on", events=self._words.listed(list(about))))
         parts = self._signals(pick.signals)
         lines.append(self._words.say("signals", score=f"{pick.score:.2f}", parts=parts))
-        return "\n".join([*lines, *told(run, pick)])
+        return "\n".join([*lines, *counterfactual_lines(run, pick)])
 
     def why_not(self, item: Item, rules: Sequence[Rule], run: Run | None, *, known: bool) -> str:
         """Why an item was not recommended: it is known, a condition keeps it out, or others were better."""

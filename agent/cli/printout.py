@@ -6,7 +6,7 @@ from rich.text import Text
 
 from ...models.records import Interest, Profile, Recommendation, Run
 from ...models.text import clean
-from ..messages import Messages, clip, messages_for, percent, what_if
+from ..messages import Messages, clip, counterfactual_text, messages_for, percent
 from .console import out, say
 
 _TITLES = 2
@@ -123,10 +123,10 @@ def print_picks(run: Run, *, with_counterfactuals: bool = False) -> None:
         under_new = pick.new_for_you is not None
         _print_pick(pick, words)
         if with_counterfactuals:
-            for _, line in what_if(run, pick).lines:
+            for _, line in counterfactual_text(run, pick).lines:
                 out.print(Padding(Text(line, style="dim"), (0, 0, 0, 3)))
     if with_counterfactuals:
-        for mark in dict.fromkeys(what_if(run, pick).mark for pick in run.recommendations):
+        for mark in dict.fromkeys(counterfactual_text(run, pick).method for pick in run.recommendations):
             out.print(Text(mark, style="dim"), end="\n" if mark else "")
     for note in run.notes:
         say(f"note: {note}")

@@ -1,28 +1,34 @@
-"""Room."""
+"""Explanations: why an item was picked or not, and what the ranking would be without an item of the history.
 
-from .counterfactual import Ranking, counterfactuals, with_counterfactuals, with_names
+In: picks or a run, with the query, the history and the catalogue they rest on. Out: `Explanation` and
+`Counterfactual` records, `Why` answers, the excluded candidates. A sentence of the model is used only as far
+as the check of groundedness supports it; templates stand in for the rest.
+May import: models, prompts, vectorstore, and of the agent messages, run_trace, settings, store, profile, ranking.
+"""
+
+from .counterfactual import RankingSnapshot, counterfactuals, with_counterfactuals, with_names
+from .evidence import PickEvidence, collect_evidence
 from .exclusions import passed_over, pushed_down
-from .groundedness import problems
+from .groundedness import ungrounded_spans
 from .social_proof import CoUsers
-from .templates import Thing
-from .why import KeptAway, Why, WhySource, find_item, kept_away, why
-from .writer import Basis, Explainer
+from .templates import HistoryItem
+from .why import Why, WhySource, find_item, why
+from .writer import Explainer
 
 __all__ = [
-    "Basis",
-    "Explainer",
     "CoUsers",
-    "Ranking",
-    "Thing",
-    "counterfactuals",
-    "passed_over",
-    "problems",
-    "pushed_down",
-    "KeptAway",
+    "Explainer",
+    "HistoryItem",
+    "PickEvidence",
+    "RankingSnapshot",
     "Why",
     "WhySource",
+    "collect_evidence",
+    "counterfactuals",
     "find_item",
-    "kept_away",
+    "passed_over",
+    "pushed_down",
+    "ungrounded_spans",
     "why",
     "with_counterfactuals",
     "with_names",

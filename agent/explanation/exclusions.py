@@ -1,4 +1,4 @@
-"""What a list left out, and why: told from a run alone, with no model and no catalogue."""
+"""Which candidates are not on the list although they rank high, and why: read from the run alone."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,33 +7,42 @@ from typing import Literal
 from ...models.records import Ranked, Recommendation, Run
 from ..ranking import duplicate_key, interest_quotas, normalised_title
 
-LEAST = 0.005
-"""A contribution below this is not worth a word."""
+MIN_CONTRIBUTION = 0.005
+"""Contributions to a score below this are not mentioned."""
 
-Reason = Literal["muted", "twin", "known", "share", "room"]
+ExclusionReason = Literal["muted", "twin", "known", "share", "room"]
 
 
-def passed_over(run: Run) -> list[tuple[Ranked, Reason]]:
-    """The candidates that rank before the last pick and are none, each with what kept it from the list.
+def passed_over(run: Run) -> list[tuple[Ranked, ExclusionReason]]:
+    """The candidates that rank before the last pick without being picked.
 
-    `twin` says the same as a pick, `known` as something of the history; the interest of a `share` had its
-    share of the list, and the others made `room` for a pick further down.
+    Returns:
+        Each candidate, by rank, with the reason: its interest is `muted`, it is a `twin` of a pick or of
+        something `known` from the history, its interest had its `share` of the list, or it made `room` for a
+        pick further down.
     """
     picked = {pick.item.id for pick in run.recommendations}
-    by_rank = {pick.item.id for pick in _by_rank(run)}
-    last = max((one.rank for one in run.candidates if one.candidate.item.id in by_rank), default=0)
-    left = [one for one in run.candidates if one.rank < last and one.candidate.item.id not in picked]
-    return [(one, _reason(one, run)) for one in sorted(left, key=lambda one: one.rank)]
+    last = last_picked_rank(run)
+    passed = [
+        ranked for ranked in run.candidates if ranked.rank < last and ranked.candidate.item.id not in picked
+    ]
+    return [(ranked, _reason(ranked, run)) for ranked in sorted(passed, key=lambda ranked: ranked.rank)]
 
 
-def _reason(one: Ranked, run: Run) -> Reason:
+def last_picked_rank(run: Run) -> int:
+    """The rank of the lowest pick among the candidates; 0 without picks."""
+    ids = {pick.item.id for pick in _by_rank(run)}
+    return max((ranked.rank for ranked in run.candidates if ranked.candidate.item.id in ids), default=0)
+
+
+def _reason(ranked: Ranked, run: Run) -> ExclusionReason:
     muted = {interest.keyword for interest in run.profile.positive if interest.muted}
-    if one.candidate.interest in muted:
+    if ranked.candidate.interest in muted:
         return "muted"
-    item = one.candidate.item
+    item = ranked.candidate.item
     if duplicate_key(item) in {duplicate_key(pick.item) for pick in run.recommendations}:
         return "twin"
-    if _has_its_share(one.candidate.interest, run):
+    if _has_its_share(ranked.candidate.interest, run):
         return "share"
     known = {normalised_title(event.text) for event in run.history}
     return "known" if normalised_title(item.title) in known else "room"
@@ -42,25 +51,39 @@ def _reason(one: Ranked, run: Run) -> Reason:
 def _has_its_share(interest: str | None, run: Run) -> bool:
     """Whether as many picks are of an interest as its weight allows in a list of this length."""
     picks = _by_rank(run)
-    room = interest_quotas(run.profile, len(picks))
-    return interest in room and Counter(pick.interest for pick in picks)[interest] >= room[interest]
+    quotas = interest_quotas(run.profile, len(picks))
+    return interest in quotas and Counter(pick.interest for pick in picks)[interest] >= quotas[interest]
 
 
 def _by_rank(run: Run) -> list[Recommendation]:
-    """The picks that come from the ranking; what is new for the user is chosen apart."""
+    """The picks that come from the ranking, without those of new topics."""
     return [pick for pick in run.recommendations if pick.new_for_you is None]
 
 
 def pushed_down(run: Run) -> Iterable[tuple[int, Ranked]]:
-    """The candidates that what was turned down keeps from the picks, each after the rank it would have."""
-    free = sorted(run.candidates, key=lambda one: (-(one.score - one.signals.get("negative", 0.0)), one.rank))
+    """The candidates that the negative signal keeps off the list, each after the rank it would have without it."""
+    ordered = sorted(
+        run.candidates,
+        key=lambda ranked: (ranked.signals.get("negative", 0.0) - ranked.score, ranked.rank),
+    )
     picks = len(_by_rank(run))
-    return ((at, one) for at, one in enumerate(free[:picks], 1) if one.rank > picks and is_pushed(one))
+    return (
+        (rank, ranked)
+        for rank, ranked in enumerate(ordered[:picks], 1)
+        if ranked.rank > picks and is_pushed(ranked)
+    )
 
 
 def is_pushed(ranked: Ranked) -> bool:
-    """Whether what was turned down pushes it down: the signal is above nought, and its weight below."""
-    return ranked.signals.get("negative", 0.0) < -LEAST and ranked.raw.get("negative", 0.0) > 0
+    """Whether similarity to what the user disliked lowers its score."""
+    return ranked.signals.get("negative", 0.0) < -MIN_CONTRIBUTION and ranked.raw.get("negative", 0.0) > 0
 
 
-__all__ = ["Reason", "is_pushed", "passed_over", "pushed_down"]
+__all__ = [
+    "MIN_CONTRIBUTION",
+    "ExclusionReason",
+    "is_pushed",
+    "last_picked_rank",
+    "passed_over",
+    "pushed_down",
+]

@@ -1,64 +1,63 @@
-"""What others did who did the same: a second sentence of a reason, counted and never guessed.
+"""Social proof: how many co-users engaged with the pick too, as a second sentence of a reason.
 
-It stands where the events of others speak for a pick, which no sentence about the item's text can say.
+It stands where engagement signals raise the pick's score, which a sentence about its text cannot explain.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...models.records import Item, Language, Ranked
-from ..messages import quoted
+from ..messages import messages_for
 from ..store import Memory, Took
-from .templates import Thing
+from .templates import HistoryItem
 
-MIN_OTHERS = 5
-"""Fewer others than this are not told of: a small number could point at somebody."""
+MIN_CO_USERS = 5
+"""Fewer co-users than this are not mentioned: a small number could identify a person."""
 
 _MIN_SHARE = 0.2
-_BY_OTHERS = ("engagement", "co_engagement")
+_ENGAGEMENT_SIGNALS = ("engagement", "co_engagement")
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
-    """Of `all` other users who took to a thing of the history in the same way, `also` took to the pick."""
+class CoUserCount:
+    """How many other users engaged with a history item (`all`), and how many of these with the pick (`also`)."""
 
-    thing: Thing
+    cited: HistoryItem
     all: int
     also: int
 
-    def told(self, language: Language) -> str:
-        """One sentence."""
-        name = quoted(self.thing.first.title, self.thing.first.item, language)
-        did = self.thing.took_verb(language)
-        if language == "zh":
-            return f"{did}{name}的另外{self.all}人里，有{self.also}人也{did}它。"
-        return f"Of the {self.all} others who {did} {name}, {self.also} {did} this one too."
+    def sentence(self, language: Language) -> str:
+        """The counts in one sentence."""
+        words = messages_for(language, "explanation")
+        verb, name = words.lookup("verbs", self.cited.took_verb), self.cited.name(language)
+        return words.say("co_users", all=self.all, also=self.also, verb=verb, name=name)
 
 
 class CoUsers:
-    """EngagementCache what all users but one took to."""
+    """Counts the users who engaged with the same items as one user."""
 
     def __init__(self, memory: Memory, user: str) -> None:
-        """`user` is the one who is not counted."""
+        """Read counts from `memory`; `user` is not counted."""
         self._memory = memory
         self._user = user
         self._known: dict[tuple[str, Took], frozenset[str]] = {}
 
-    def of(self, pick: Ranked, things: Sequence[Thing]) -> Company | None:
-        """The thing whose users took to the pick most often; None if others do not speak for the pick.
+    def of(self, pick: Ranked, cited: Sequence[HistoryItem]) -> CoUserCount | None:
+        """The cited item whose users engaged with the pick most often.
 
-        That is where their signals do not raise its score, fewer than five took to both, or less than a fifth
-        of those who took to the thing.
+        Returns:
+            None where the engagement signals do not raise the pick's score, or where fewer than five co-users,
+            or less than a fifth of them, engaged with both.
         """
-        if sum(pick.signals.get(name, 0.0) for name in _BY_OTHERS) <= 0:
+        if sum(pick.signals.get(name, 0.0) for name in _ENGAGEMENT_SIGNALS) <= 0:
             return None
-        found = [self._company(pick.candidate.item, thing) for thing in things if thing.first.item]
-        told = [one for one in found if one.also >= max(MIN_OTHERS, _MIN_SHARE * one.all)]
-        return max(told, key=lambda one: one.also / one.all, default=None)
+        counts = [self._count(pick.candidate.item, history) for history in cited if history.strongest.item]
+        enough = [count for count in counts if count.also >= max(MIN_CO_USERS, _MIN_SHARE * count.all)]
+        return max(enough, key=lambda count: count.also / count.all, default=None)
 
-    def _company(self, item: Item, thing: Thing) -> Company:
-        theirs = self._users(thing.first.item.id if thing.first.item else "", thing.took)
-        return Company(thing, len(theirs), len(theirs & self._users(item.id, thing.took)))
+    def _count(self, item: Item, cited: HistoryItem) -> CoUserCount:
+        theirs = self._users(cited.strongest.item.id if cited.strongest.item else "", cited.took)
+        return CoUserCount(cited, len(theirs), len(theirs & self._users(item.id, cited.took)))
 
     def _users(self, item: str, took: Took) -> frozenset[str]:
         key = (item, took)
@@ -67,4 +66,4 @@ class CoUsers:
         return self._known[key]
 
 
-__all__ = ["MIN_OTHERS", "Company", "CoUsers"]
+__all__ = ["MIN_CO_USERS", "CoUserCount", "CoUsers"]

@@ -1,196 +1,231 @@
-"""How a reason is worded where code words it: what the user did, the names of things, and the template."""
+"""Sentences worded by code: the user's actions, the pick as the subject, and the template without a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...models.records import Action, Bridge, Event, Item, Language
 from ...models.text import clean
-from ..messages import quoted
+from ..messages import messages_for, quoted
 from ..profile import HistoryEntry
 from ..store import LIKED_FROM, Took
-from .groundedness import Deed
+from .groundedness import UserAction
 
-_TAGS_TOLD = 4
-_SEEN: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(("film", "movie", "series", "documentary", "short", "video"), ("watched", "看过")),
-    **dict.fromkeys(("article", "post"), ("read", "读过")),
-    **dict.fromkeys(("album", "song", "podcast"), ("listened to", "听过")),
+_TAGS_SHOWN = 4
+_INTEREST_SHOWN = 40  # characters of an interest or a topic
+# How an item of a kind is used: a key of [explanation.verbs]; any other kind is looked at.
+_VERB_OF_KIND = {
+    **dict.fromkeys(("film", "movie", "series", "documentary", "short", "video"), "watch"),
+    **dict.fromkeys(("article", "post"), "read"),
+    **dict.fromkeys(("album", "song", "podcast"), "listen"),
 }
-_LOOKED = ("looked at", "浏览过")
-_DID: dict[Action, tuple[str, str]] = {
-    "purchase": ("bought", "买过"),
-    "like": ("liked", "喜欢"),
-    "search": ("searched for", "搜索过"),
-    "dislike": ("disliked", "不喜欢"),
-}
-_TOLD_FIRST: tuple[Action, ...] = ("purchase", "rating", "like", "search", "view", "dislike")
-_STARS: dict[float, tuple[str, str]] = {4.0: ("four", "四"), 5.0: ("five", "五")}
+_STRONGEST_FIRST: tuple[Action, ...] = ("purchase", "rating", "like", "search", "view", "dislike")
+_STARS = {4.0: "four_stars", 5.0: "five_stars"}
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
-    """A thing of the history with all that the user did with it and that speaks for it.
+class HistoryItem:
+    """An item or a search of the history, with all events about it that count in its favour.
 
-    `entries` are in the order in which they tell most: a purchase, four or five stars, a like, a search, a view.
+    `entries` are ordered by strength: a purchase, four or five stars, a like, a search, a view.
     """
 
     entries: tuple[HistoryEntry, ...]
 
     @classmethod
-    def of(cls, entries: Sequence[HistoryEntry]) -> "Thing":
-        """The thing that these entries are about; of equal actions, the latest first."""
-        latest = sorted(enumerate(entries), key=lambda pair: (_telling(pair[1].event), -pair[0]))
-        return cls(tuple(entry for _, entry in latest))
+    def of(cls, entries: Sequence[HistoryEntry]) -> "HistoryItem":
+        """The history item of entries in order of time; of equal actions, the latest comes first."""
+        ordered = sorted(enumerate(entries), key=lambda pair: (_strength(pair[1].event), -pair[0]))
+        return cls(tuple(entry for _, entry in ordered))
 
     @property
-    def first(self) -> HistoryEntry:
-        """The event that a sentence tells."""
+    def strongest(self) -> HistoryEntry:
+        """The event that a sentence mentions."""
         return self.entries[0]
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        """The ids of its events."""
+    def event_ids(self) -> tuple[str, ...]:
+        """The ids of its events, strongest first."""
         return tuple(entry.event.id for entry in self.entries)
 
     def name(self, language: Language) -> str:
         """Its title or the words searched for, in quotation marks."""
-        return quoted(self.first.title, self.first.item, language)
+        return quoted(self.strongest.title, self.strongest.item, language)
 
-    def deeds(self, language: Language) -> list[Deed]:
-        """What a sentence may say of it."""
+    def actions(self, language: Language) -> list[UserAction]:
+        """The user's actions on it, which a sentence may claim."""
         name = self.name(language)
-        return [Deed(name, entry.event.action, entry.event.value) for entry in self.entries]
+        return [UserAction(name, entry.event.action, entry.event.value) for entry in self.entries]
 
     @property
     def took(self) -> Took:
-        """How the user took to it, to be counted with others who did so too."""
-        event = self.first.event
+        """The kind of engagement by which co-users are counted."""
+        event = self.strongest.event
         if event.action == "purchase":
             return "bought"
         liked = event.action == "like" or (event.action == "rating" and (event.value or 0.0) >= LIKED_FROM)
         return "liked" if liked else "seen"
 
-    def took_verb(self, language: Language) -> str:
-        """The past tense of that."""
-        at = 0 if language == "en" else 1
-        if self.took == "seen":
-            return _SEEN.get(self.first.item.kind.casefold() if self.first.item else "", _LOOKED)[at]
-        return _DID["purchase" if self.took == "bought" else "like"][at]
+    @property
+    def took_verb(self) -> str:
+        """The key of the verb for that engagement in [explanation.verbs]."""
+        keys: dict[Took, str] = {"bought": "purchase", "liked": "like", "seen": self._seen_verb}
+        return keys[self.took]
 
-    def did(self, language: Language) -> tuple[str, str]:
-        """What the user did, before and after its name: ("gave", "five stars")."""
-        at = 0 if language == "en" else 1
-        event, item = self.first.event, self.first.item
+    @property
+    def _seen_verb(self) -> str:
+        item = self.strongest.item
+        return _VERB_OF_KIND.get(item.kind.casefold() if item else "", "look")
+
+    @property
+    def action_key(self) -> str:
+        """The key of the strongest action: "four_stars" or "five_stars", else a verb of [explanation.verbs]."""
+        event = self.strongest.event
         if event.action == "rating" and event.value in _STARS:
-            stars = _STARS[event.value][at]
-            return ("gave", f" {stars} stars") if language == "en" else ("给", f"打了{stars}分")
-        if event.action in _DID:
-            return _DID[event.action][at], ""
-        return _SEEN.get(item.kind.casefold() if item else "", _LOOKED)[at], ""
+            return _STARS[event.value]
+        return self._seen_verb if event.action in ("view", "rating") else event.action
 
 
-def _telling(event: Event) -> tuple[int, float]:
-    """Smaller for what says more."""
+def _strength(event: Event) -> tuple[int, float]:
+    """A sort key: smaller for stronger evidence."""
     weak = event.action == "rating" and event.value not in _STARS
     action: Action = "view" if weak else event.action
-    return _TOLD_FIRST.index(action), -(event.value or 0.0) if action == "rating" else 0.0
+    return _STRONGEST_FIRST.index(action), -(event.value or 0.0) if action == "rating" else 0.0
 
 
-def shared_tags(item: Item, things: Sequence[Thing]) -> list[str]:
-    """The tags of the item that all of the things have too; those that one has where none is common to all."""
-    known = [{tag.casefold() for tag in thing.first.item.tags} for thing in things if thing.first.item]
+def shared_tags(item: Item, cited: Sequence[HistoryItem]) -> list[str]:
+    """The tags of the item that all cited items have too; where there is none, those that any of them has."""
+    known = [
+        {tag.casefold() for tag in history.strongest.item.tags} for history in cited if history.strongest.item
+    ]
     everywhere = [tag for tag in item.tags if known and all(tag.casefold() in tags for tags in known)]
     return everywhere or [tag for tag in item.tags if any(tag.casefold() in tags for tags in known)]
 
 
-def subject(item: Item, things: Sequence[Thing], language: Language) -> str:
-    """The item as the subject of a sentence, with a tag that it shares with the things.
+def subject(item: Item, cited: Sequence[HistoryItem], language: Language) -> str:
+    """The pick as the subject of a sentence, with tags that it shares with what is cited.
 
-    With all of these tags where nothing describes it: they are all that is known.
+    Args:
+        item: the pick.
+        cited: the history items of the sentence.
+        language: the language of the sentence.
+
+    Returns:
+        The quoted title with one shared tag; with up to four where nothing else describes the item.
     """
     name = quoted(item.title, item, language)
-    told = shared_tags(item, things)[: 1 if item.text.strip() else _TAGS_TOLD]
-    if not told:
+    tags = shared_tags(item, cited)[: 1 if item.text.strip() else _TAGS_SHOWN]
+    if not tags:
         return name
-    shared = _listed([clean(tag, 30) for tag in told], language)
-    return f"{name}, also filed under {shared}," if language == "en" else f"{name}同属{shared}，"
-
-
-def _listed(names: Sequence[str], language: Language) -> str:
-    if language == "zh":
-        return "、".join(names)
-    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
-
-
-def first_step(item: Item, topic: str, language: Language) -> str:
-    """The item as the subject of a sentence, where it is of a topic that the user has not touched."""
-    name, field = quoted(item.title, item, language), clean(topic, 40)
-    return f"{name}, a first step into {field}," if language == "en" else f"{name}算是{field}方面的新尝试，"
-
-
-def lead(request: str, things: Sequence[Thing], language: Language) -> str:
-    """The beginning of a sentence: what was asked for or done."""
-    clauses = _asked(request, language) + _deeds(things, language)
-    if not clauses:
-        return ""
-    return f"You {' and '.join(clauses)}, and " if language == "en" else f"你{'，也'.join(clauses)}，"
-
-
-def _asked(request: str, language: Language) -> list[str]:
-    if not request:
-        return []
-    words = quoted(request, None, language)
-    return [f"asked for {words}"] if language == "en" else [f"想找{words}"]
-
-
-def _deeds(things: Sequence[Thing], language: Language) -> list[str]:
-    """One clause per thing; things that the same was done with share one."""
-    names: dict[tuple[str, str], list[str]] = {}
-    for thing in things:
-        names.setdefault(thing.did(language), []).append(thing.name(language))
-    joined = " and " if language == "en" else "和"
-    space = " " if language == "en" else ""
-    both = {key: "都" if language == "zh" and key[1] and len(one) > 1 else "" for key, one in names.items()}
-    return [f"{key[0]}{space}{joined.join(one)}{both[key]}{key[1]}" for key, one in names.items()]
-
-
-def template(request: str, things: Sequence[Thing], item: Item, interest: str, language: Language) -> str:
-    """A plain sentence of facts, for where no model writes one: what is shared, else what it fits."""
-    begun, name = lead(request, things, language), quoted(item.title, item, language)
-    shared = [clean(tag, 30) for tag in shared_tags(item, things)[:_TAGS_TOLD]]
-    if shared:
-        also = "同属" if language == "zh" else " is also filed under "
-        return f"{begun}{name}{also}{_listed(shared, language)}{_rest(item, things, language)}"
-    named = clean(interest, 40)
-    if language == "zh":
-        if things and not named and not request:
-            return f"{begun}这是你感兴趣的内容里与{name}最接近的。"
-        fits = f"与你的兴趣“{named}”相符" if named else "符合你这次的要求" if request else "可以作为开始"
-        return f"{begun}{name}{fits}。"
-    if things and not named and not request:
-        return f"{begun}of what you took to that is the nearest to {name}."
-    fits = f"fits your interest in {named}" if named else "matches it" if request else "is a place to start"
-    return f"{begun}{name} {fits}."
-
-
-def _rest(item: Item, things: Sequence[Thing], language: Language) -> str:
-    """How a sentence about what is shared ends: where nothing else describes the item, with its other tags."""
-    known = shared_tags(item, things)
-    rest = [clean(tag, 30) for tag in item.tags if tag not in known][:_TAGS_TOLD]
-    if item.text.strip() or not rest:
-        return "。" if language == "zh" else "."
-    return (
-        f"，另有{_listed(rest, language)}。" if language == "zh" else f", and adds {_listed(rest, language)}."
+    return messages_for(language, "explanation").say(
+        "subject_shared", name=name, tags=_listed(tags, language)
     )
 
 
-def bridge_template(things: Sequence[Thing], item: Item, bridge: Bridge, language: Language) -> str:
-    """A plain sentence for a pick that is new for the user: from which interest to which topic."""
-    begun = lead("", things, language) + quoted(item.title, item, language)
-    interest, topic = clean(bridge.interest, 40), clean(bridge.topic, 40)
-    if language == "zh":
-        return f"{begun}是从{interest}到{topic}的一次新尝试。"
-    return f"{begun} is a first step from {interest} into {topic}."
+def new_topic_subject(item: Item, topic: str, language: Language) -> str:
+    """The pick as the subject of a sentence, where it belongs to a topic that is new for the user.
+
+    Args:
+        item: the pick.
+        topic: the name of its topic.
+        language: the language of the sentence.
+    """
+    name, topic = quoted(item.title, item, language), clean(topic, _INTEREST_SHOWN)
+    return messages_for(language, "explanation").say("subject_new", name=name, topic=topic)
 
 
-__all__ = ["Thing", "bridge_template", "first_step", "lead", "quoted", "shared_tags", "subject", "template"]
+def lead(request: str, cited: Sequence[HistoryItem], language: Language) -> str:
+    """The beginning of a sentence: the request and the user's actions.
+
+    Args:
+        request: the words of the request; empty if there was none.
+        cited: the history items to mention.
+        language: the language of the sentence.
+
+    Returns:
+        A clause that ends where the subject follows; empty where there is nothing to mention.
+    """
+    words = messages_for(language, "explanation")
+    asked = [words.say("asked", words=quoted(request, None, language))] if request else []
+    clauses = asked + _action_clauses(cited, language)
+    return words.say("lead", clauses=words["clauses_joined"].join(clauses)) if clauses else ""
+
+
+def _action_clauses(cited: Sequence[HistoryItem], language: Language) -> list[str]:
+    """One clause per action; history items with the same action share one."""
+    words = messages_for(language, "explanation")
+    names: dict[str, list[str]] = {}
+    for history in cited:
+        names.setdefault(history.action_key, []).append(history.name(language))
+    clauses = []
+    for key, quoted_names in names.items():
+        items, verb = words["names_joined"].join(quoted_names), words.lookup("verbs", key)
+        frame = "action" if verb else key
+        clauses.append(words.say(frame, count=len(quoted_names), verb=verb, items=items))
+    return clauses
+
+
+def template(
+    request: str, cited: Sequence[HistoryItem], item: Item, interest: str, language: Language
+) -> str:
+    """A sentence of facts for a pick that no model's sentence explains.
+
+    Args:
+        request: the words of the request; empty if there was none.
+        cited: the history items that the pick is most similar to.
+        item: the pick.
+        interest: the user's interest that it matches; empty if none that the cited items support.
+        language: the language of the sentence.
+
+    Returns:
+        What the pick shares with the cited items, else the interest, the request or the history it fits.
+    """
+    words = messages_for(language, "explanation")
+    start = {"lead": lead(request, cited, language), "name": quoted(item.title, item, language)}
+    shared = shared_tags(item, cited)
+    if shared:
+        rest = [] if item.text.strip() else [tag for tag in item.tags if tag not in shared]
+        return words.say(
+            "template_shared_more" if rest else "template_shared",
+            **start,
+            tags=_listed(shared[:_TAGS_SHOWN], language),
+            rest=_listed(rest[:_TAGS_SHOWN], language),
+        )
+    named = clean(interest, _INTEREST_SHOWN)
+    if named:
+        return words.say("template_interest", **start, interest=named)
+    return words.say(
+        "template_request" if request else "template_nearest" if cited else "template_start", **start
+    )
+
+
+def new_topic_template(cited: Sequence[HistoryItem], item: Item, bridge: Bridge, language: Language) -> str:
+    """A sentence of facts for a pick of a new topic.
+
+    Args:
+        cited: history items of the interest that leads to the topic.
+        item: the pick.
+        bridge: the interest and the topic.
+        language: the language of the sentence.
+    """
+    return messages_for(language, "explanation").say(
+        "template_new",
+        lead=lead("", cited, language),
+        name=quoted(item.title, item, language),
+        interest=clean(bridge.interest, _INTEREST_SHOWN),
+        topic=clean(bridge.topic, _INTEREST_SHOWN),
+    )
+
+
+def _listed(tags: Sequence[str], language: Language) -> str:
+    return messages_for(language, "explanation").listed([clean(tag, 30) for tag in tags])
+
+
+__all__ = [
+    "HistoryItem",
+    "lead",
+    "new_topic_subject",
+    "new_topic_template",
+    "shared_tags",
+    "subject",
+    "template",
+]

@@ -1,7 +1,7 @@
-"""Which words claim nothing, and which words of a sentence a text covers; Chinese and English.
+"""Which words of a sentence a text covers, and which words claim nothing; Chinese and English.
 
-Chinese is written without spaces, so a run of characters is covered where it can be laid out with plain
-words and with pieces of the text, two characters or longer.
+Chinese is written without spaces: a run of characters is covered where it can be segmented into plain words
+and pieces of the text of two characters or more.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import Literal
 from ...models.records import Language
 
 Verb = Literal["buy", "rate", "search", "view", "like", "dislike", "other"]
-"""What a sentence may say that a user did; "other" is what no event of ours can show."""
+"""The kinds of user actions that a sentence may claim; "other" are those that no event can support."""
 
 _LONGEST = 8
 _LATIN = re.compile(r"[a-z]+(?:'[a-z]+)?")
@@ -37,8 +37,13 @@ _IRREGULAR = {
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """The word lists of one language (checker_words.toml)."""
+class CheckerWords:
+    """The word lists of one language (checker_words.toml).
+
+    `plain` words claim nothing; `spare` are the few of them that are allowed for an item without a description.
+    `claims` are words that always need a source. `attributes` and `kinds` name what an item has and is,
+    `relations` what two items can have in common, and `verbs` are regular expressions by kind of action.
+    """
 
     plain: frozenset[str]
     spare: frozenset[str]
@@ -59,11 +64,11 @@ class Vocabulary:
 
 
 @cache
-def vocabulary(language: Language) -> Vocabulary:
-    """The word lists, read once."""
+def checker_words(language: Language) -> CheckerWords:
+    """The word lists of a language, read once."""
     text = (files(__package__) / "checker_words.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)[language]
-    return Vocabulary(
+    return CheckerWords(
         plain=frozenset(table["plain"].split()),
         spare=frozenset(table["spare"].split()),
         claims=frozenset(table["claims"].split()),
@@ -79,12 +84,12 @@ def _lists(table: dict[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 def inflected(word: str) -> str:
-    """A word without plural, tense and possessive; two forms of one word give the same."""
+    """The word without plural, tense and possessive endings."""
     return _without(word, _INFLECTIONS)
 
 
 def root(word: str) -> str:
-    """A word without inflections and derivations: photographer, photographs and photography are one."""
+    """The stem without inflections and derivations: the same for photographer, photographs and photography."""
     return _without(_IRREGULAR.get(word, word), _DERIVATIONS)
 
 
@@ -101,8 +106,8 @@ def _without(word: str, endings: tuple[str, ...]) -> str:
     return word.removesuffix("e") if len(word) > 3 else word
 
 
-class Covered:
-    """The words of a folded text, to be looked up."""
+class CoveredText:
+    """The words of a folded text, indexed for look-up."""
 
     def __init__(self, text: str) -> None:
         """Index the text."""
@@ -120,9 +125,16 @@ class Covered:
         return bool(re.search(before + re.escape(phrase) + after, self.text))
 
     def gaps(self, run: str, plain: Collection[str]) -> Iterator[tuple[int, int]]:
-        """The stretches of a run of Chinese that neither plain words nor the text cover, as few as can be.
+        """The stretches of a run of Chinese that neither plain words nor the text cover, as short as possible.
 
         A single character that the text has anywhere is covered too.
+
+        Args:
+            run: Chinese characters of a sentence.
+            plain: the words that claim nothing.
+
+        Yields:
+            Start and end of each stretch within `run`.
         """
         gap: int | None = None
         for at, is_covered in enumerate([*self._cover(run, plain), True]):
@@ -134,7 +146,7 @@ class Covered:
                 gap = None
 
     def _cover(self, run: str, plain: Collection[str]) -> list[bool]:
-        """Which characters are covered, in the layout that leaves the fewest."""
+        """Which characters are covered, in the segmentation that leaves the fewest open (dynamic programming)."""
         best: list[tuple[int, int]] = [(0, 0)]  # (characters left open, pieces) up to each place
         back: list[tuple[int, bool]] = [(0, True)]
         for end in range(1, len(run) + 1):
@@ -155,4 +167,4 @@ class Covered:
         return covered
 
 
-__all__ = ["Covered", "Verb", "Vocabulary", "inflected", "root", "vocabulary"]
+__all__ = ["CoveredText", "Verb", "CheckerWords", "inflected", "root", "checker_words"]

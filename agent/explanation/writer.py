@@ -1,32 +1,28 @@
-"""Explanations: code chooses the facts and begins the sentence, the model ends it, a checker reads it.
+"""Writes the reasons: code chooses the facts and begins the sentence, the model ends it, a check reads it.
 
-The beginning names the events and the item, so that no title and no action is ever the model's; its
-grammar lets it write neither digits nor quotation marks. Where the checker finds something that the facts
-do not cover, the sentence ends before it, or is written once more, or else by a template, which says so.
+The beginning names the events and the item, so that no title and no user action is ever the model's; the
+grammar of its ending has no quotation marks and few digits. Where the check of groundedness finds something
+that the facts do not cover, the sentence is cut before it, or generated again, or replaced by a template.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 
 from ...models.errors import ModelError
 from ...models.language_model import Constraint, Limits, Prompt
-from ...models.records import Bridge, Explanation, Item, Language, Profile, Ranked
+from ...models.records import Explanation, Language, Ranked
 from ...models.text import clean
 from ...prompts import Prompts
 from ...vectorstore import Catalogue
-from ..messages import quoted
-from ..profile import History, Query
+from ..messages import messages_for, quoted
+from ..profile import Query
 from ..run_trace import RunTrace
-from .groundedness import Deed, Facts, Problem, bare, problems
-from .social_proof import Company, CoUsers
-from .templates import Thing, bridge_template, first_step, lead, shared_tags, subject, template
+from .evidence import PickEvidence, collect_evidence
+from .groundedness import UngroundedSpan, ungrounded_spans
+from .social_proof import CoUsers
 
-MAX_CITED = 2
-_CLOSE = 0.7  # a second thing is cited if it is this near to being as similar as the first
-_TEXT_SHOWN = 160
 _TOKENS = 56
+_ATTEMPTS = 2
 # Neither quotation marks nor anything that ends a sentence or could be markup; a number is checked.
 _EN = r"(?:[^\n.!?0-9\"'“”‘’:;()<>|#*`{}\[\]_…]|[a-z]['’] ?[a-z])"
 _ZH = r"[^\s。！？!?.0-9\"“”‘’《》:：；;（）()<>|#*`{}\[\]_…]"
@@ -48,9 +44,6 @@ _ENDINGS: dict[Language, str] = {
 }
 _LONGEST: dict[Language, int] = {"en": 128, "zh": 44}
 _SHORTEST: dict[Language, int] = {"en": 20, "zh": 7}
-_LISTED: dict[Language, str] = {"en": ", ", "zh": "、"}
-_LEAD_WORDS: dict[Language, str] = {"en": "filed under", "zh": "同属"}
-_STOP: dict[Language, str] = {"en": ".", "zh": "。"}
 _CLAUSE: dict[Language, re.Pattern[str]] = {
     "en": re.compile(
         r", (?:and|but|so|while|which|where|as|with|just|making|offering|giving|helping|providing)\b"
@@ -59,102 +52,19 @@ _CLAUSE: dict[Language, re.Pattern[str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Basis:
-    """The facts of one pick: the item, its interest, what was asked for, and the things that carry the match."""
-
-    item: Item
-    interest: str
-    things: tuple[Thing, ...]
-    language: Language
-    request: str = ""
-    bridge: Bridge | None = None
-    company: Company | None = None
-
-    @property
-    def evidence(self) -> tuple[str, ...]:
-        """The ids of the events that the sentence cites."""
-        return tuple(one for thing in self.things for one in thing.ids)
-
-    @cached_property
-    def subject(self) -> str:
-        """The pick as the sentence names it, with what the catalogue files it under together with a thing cited.
-
-        Of a pick that is new for the user, with its topic.
-        """
-        if self.bridge:
-            return first_step(self.item, self.bridge.topic, self.language)
-        return subject(self.item, self.things, self.language)
-
-    @cached_property
-    def lead(self) -> str:
-        """How the sentence begins."""
-        return lead(self.request, self.things, self.language) + self.subject
-
-    @cached_property
-    def template(self) -> str:
-        """The sentence that stands where the model's does not."""
-        if self.bridge:
-            return bridge_template(self.things, self.item, self.bridge, self.language)
-        return template(self.request, self.things, self.item, self.interest, self.language)
-
-    def whole(self, sentence: str) -> str:
-        """The sentence, and after it what others did, if they speak for the pick."""
-        further = self.company.told(self.language) if self.company else ""
-        return f"{sentence}{' ' if further and self.language == 'en' else ''}{further}"
-
-    @cached_property
-    def told(self) -> str:
-        """What the model reads of the item: its description, else its tags but for those in `subject`."""
-        if self.item.text.strip():
-            return clean(self.item.text, _TEXT_SHOWN)
-        known = () if self.bridge else shared_tags(self.item, self.things)
-        rest = [tag for tag in self.item.tags if tag not in known]
-        return clean(_LISTED[self.language].join(rest), _TEXT_SHOWN)
-
-    @cached_property
-    def given(self) -> Facts:
-        """What the model is given: the item alone, so that it cannot mix up the item and what is cited."""
-        item = self.item
-        known = [thing.first.item for thing in self.things if thing.first.item]
-        asked = (Deed(quoted(self.request, None, self.language), "search"),) if self.request else ()
-        return Facts(
-            item=quoted(item.title, item, self.language),
-            texts=_texts(item) + ((self.bridge.interest, self.bridge.topic) if self.bridge else ()),
-            deeds=asked + tuple(deed for thing in self.things for deed in thing.deeds(self.language)),
-            attributes=tuple((name, _plain(value)) for name, value in item.attributes.items()),
-            shared=frozenset(
-                (name, bare(quoted(one.title, one, self.language)))
-                for name, value in item.attributes.items()
-                for one in known
-                if one.attributes.get(name) == value
-            ),
-            kind=item.kind,
-            described=bool(item.text.strip()),
-        )
-
-    @cached_property
-    def facts(self) -> Facts:
-        """Everything that a sentence about this pick may rest on: what is cited and asked for, too."""
-        known = (text for thing in self.things for text in (thing.first.content, *_texts(thing.first.item)))
-        return replace(self.given, texts=(*self.given.texts, *known, self.request))
-
-
-def _texts(item: Item | None) -> tuple[str, ...]:
-    return (item.title, item.text, *item.tags, item.kind) if item else ()
-
-
-def _plain(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
 class Explainer:
     """Writes the reasons of a list of picks, all in one batch."""
 
-    def __init__(self, catalogue: Catalogue, prompts: Prompts, others: CoUsers | None = None) -> None:
-        """Vectors come from the catalogue, words from the templates, and from `others` what they took to."""
+    def __init__(self, catalogue: Catalogue, prompts: Prompts, co_users: CoUsers | None = None) -> None:
+        """Set up the sources of the reasons.
+
+        Args:
+            catalogue: the items and their vectors.
+            prompts: the templates of the prompts.
+            co_users: counts of other users; without them there is no social proof.
+        """
         self._catalogue = catalogue
-        self._others = others
+        self._co_users = co_users
         self._prompts = prompts
 
     def explain(self, picks: Sequence[Ranked], query: Query, trace: RunTrace) -> list[Explanation]:
@@ -171,147 +81,93 @@ class Explainer:
         if not picks:
             return []
         with trace.stage("explanations"):
-            found = self.bases(picks, query)
-            texts: list[str | None] = [None] * len(found)
+            evidence = collect_evidence(self._catalogue, picks, query, self._co_users)
+            sentences: list[str | None] = [None] * len(evidence)
             if trace.model is None:
                 trace.note("no_model_reasons")
             else:
-                self._by_model(found, texts, query, trace)
-        return [
-            Explanation(
-                text=basis.whole(text or basis.template),
-                evidence=basis.evidence,
-                grounded=True,
-                written_by="model" if text else "template",
-            )
-            for basis, text in zip(found, texts, strict=True)
-        ]
-
-    def bases(self, picks: Sequence[Ranked], query: Query) -> list[Basis]:
-        """The facts of each pick, in order."""
-        profile, history = query.profile, query.history
-        vectors = self._catalogue.vectors([pick.candidate.item.id for pick in picks])
-        things = _things(history)
-        rows = history.vectors[[places[0] for places in things]]
-        similarity = vectors @ rows.T
-        found = []
-        for pick, row in zip(picks, similarity.tolist(), strict=True):
-            bridge = pick.candidate.new_for_you
-            if bridge:
-                found.append(self._across(pick, bridge, row, profile, history))
-                continue
-            chosen = [Thing.of([history.entries[at] for at in things[one]]) for one in _strongest(row)]
-            interest = _interest_of(chosen, pick, profile)
-            company = self._others.of(pick, chosen) if self._others else None
-            item, asked = pick.candidate.item, clean(query.request, 80)
-            found.append(Basis(item, interest, tuple(chosen), profile.language, asked, company=company))
-        return found
-
-    def _across(
-        self, pick: Ranked, bridge: Bridge, similarity: Sequence[float], profile: Profile, history: History
-    ) -> Basis:
-        """The facts of a pick that is new: nothing matches it, so the bridge's own events are told.
-
-        The things of the interest that are most like the item; they may be little like it.
-        """
-        ids = {event for one in profile.positive if one.keyword == bridge.interest for event in one.evidence}
-        things = _things(history)
-        own = [
-            at for at, places in enumerate(things) if {history.entries[one].event.id for one in places} & ids
-        ]
-        nearest = sorted(own, key=lambda at: (-similarity[at], -at))[:MAX_CITED]
-        chosen = tuple(Thing.of([history.entries[one] for one in things[at]]) for at in nearest)
-        company = self._others.of(pick, chosen) if self._others else None
-        return Basis(
-            pick.candidate.item, bridge.interest, chosen, profile.language, bridge=bridge, company=company
-        )
+                self._by_model(evidence, sentences, query, trace)
+            return [_explanation(facts, text) for facts, text in zip(evidence, sentences, strict=True)]
 
     def _by_model(
         self,
-        bases: Sequence[Basis],
-        texts: list[str | None],
+        evidence: Sequence[PickEvidence],
+        sentences: list[str | None],
         query: Query,
         trace: RunTrace,
     ) -> None:
-        """Fill `texts` where the model wrote a sentence that the facts cover; two attempts."""
+        """Fill `sentences` where the model wrote one that the facts cover; two attempts."""
         constraint = Constraint(regex=_ENDINGS[query.language])
-        refused: dict[int, Problem | None] = {}
-        for attempt in range(2):
-            left = [at for at, text in enumerate(texts) if text is None and bases[at].told]
-            if not left:
+        rejected: dict[int, UngroundedSpan | None] = {}
+        for attempt in range(_ATTEMPTS):
+            open_ = [at for at, text in enumerate(sentences) if text is None and evidence[at].description]
+            if not open_:
                 break
-            prompts = [self._prompt(bases[at], query) for at in left]
+            prompts = [self._prompt(evidence[at], query) for at in open_]
             limits = Limits(max_tokens=_TOKENS, temperature=0.7 * attempt, seed=attempt)
             try:
-                written = trace.generate("explanations", prompts, constraint=constraint, limits=limits)
+                endings = trace.generate("explanations", prompts, constraint=constraint, limits=limits)
             except ModelError as error:
                 trace.note("no_reasons", error=error)
                 return
-            for at, ending in zip(left, written, strict=True):
-                texts[at], refused[at] = checked(ending.text, bases[at])
-        for at, problem in refused.items():
-            if texts[at] is None:
-                title = quoted(bases[at].item.title, bases[at].item, query.language)
-                if problem is None:
-                    trace.note("template_reason_endless", title=title)
-                else:
-                    trace.note("template_reason", title=title, kind=problem.kind, what=problem.what)
+            for at, ending in zip(open_, endings, strict=True):
+                sentences[at], rejected[at] = grounded_sentence(ending.text, evidence[at])
+        for at, span in rejected.items():
+            if sentences[at] is None:
+                _note_template(evidence[at], span, trace)
 
-    def _prompt(self, basis: Basis, query: Query) -> Prompt:
+    def _prompt(self, evidence: PickEvidence, query: Query) -> Prompt:
         return self._prompts.render(
             "explain",
             query.language,
             owner=query.profile.user,
             scenario=query.scenario,
-            title=clean(basis.item.title, 120),
-            text=basis.told,
-            begun=basis.subject,
+            title=clean(evidence.item.title, 120),
+            text=evidence.description,
+            begun=evidence.subject,
         )
 
 
-def checked(ending: str, basis: Basis) -> tuple[str | None, Problem | None]:
-    """The sentence with the model's ending, and the first thing in it that the facts do not cover, if any.
+def _explanation(evidence: PickEvidence, sentence: str | None) -> Explanation:
+    """The explanation with the model's sentence, which has passed the check, else with the template."""
+    return Explanation(
+        text=evidence.with_social_proof(sentence or evidence.template),
+        evidence=evidence.event_ids,
+        grounded=bool(sentence) or not ungrounded_spans(evidence.template, evidence.facts, evidence.language),
+        written_by="model" if sentence else "template",
+    )
 
-    An ending with a problem is cut before it, one without an end at its last clause; None if nothing is left.
+
+def _note_template(evidence: PickEvidence, span: UngroundedSpan | None, trace: RunTrace) -> None:
+    """Note that a template stands in for a sentence of the model: it was not grounded, or had no end."""
+    title = quoted(evidence.item.title, evidence.item, evidence.language)
+    if span is None:
+        trace.note("template_reason_endless", title=title)
+    else:
+        trace.note("template_reason", title=title, kind=span.kind, what=span.text)
+
+
+def grounded_sentence(ending: str, evidence: PickEvidence) -> tuple[str | None, UngroundedSpan | None]:
+    """The sentence with the model's ending, as far as it is grounded in the facts.
+
+    Returns:
+        The sentence, and the first span that the facts do not cover, if any. An ending with such a span is cut
+        before it, one without an end at its last clause; None if no sentence is left.
     """
-    language = basis.language
-    found = problems(basis.lead + ending, basis.given, language)
-    again = _LEAD_WORDS[language] in ending
-    stop = found[0].at - len(basis.lead) if found else len(ending)
-    ends = ending.endswith(_STOP[language]) and len(ending) < _LONGEST[language]
-    if ends and not found and not again:
-        return basis.lead + ending, None
-    for cut in reversed(list(_CLAUSE[language].finditer(ending, 0, max(0, stop)))):
-        shorter = ending[: cut.start()] + _STOP[language]
-        long_enough = cut.start() >= _SHORTEST[language] and _LEAD_WORDS[language] not in shorter
-        if long_enough and not problems(basis.lead + shorter, basis.given, language):
-            return basis.lead + shorter, found[0] if found else None
-    return None, found[0] if found else None
+    language = evidence.language
+    words = messages_for(language, "explanation")
+    stop, shared_marker = words["stop"], words["shared_marker"]
+    spans = ungrounded_spans(evidence.lead + ending, evidence.prompt_facts, language)
+    ends = ending.endswith(stop) and len(ending) < _LONGEST[language]
+    if ends and not spans and shared_marker not in ending:
+        return evidence.lead + ending, None
+    limit = spans[0].start - len(evidence.lead) if spans else len(ending)
+    for cut in reversed(list(_CLAUSE[language].finditer(ending, 0, max(0, limit)))):
+        shorter = ending[: cut.start()] + stop
+        long_enough = cut.start() >= _SHORTEST[language] and shared_marker not in shorter
+        if long_enough and not ungrounded_spans(evidence.lead + shorter, evidence.prompt_facts, language):
+            return evidence.lead + shorter, spans[0] if spans else None
+    return None, spans[0] if spans else None
 
 
-def _things(history: History) -> list[list[int]]:
-    """The places of what speaks for each thing of the history, oldest thing first."""
-    places: dict[str, list[int]] = {}
-    for at, entry in enumerate(history.entries):
-        if entry.weight > 0 and entry.content:
-            places.setdefault(entry.key, []).append(at)
-    return list(places.values())
-
-
-def _strongest(similarity: Sequence[float]) -> list[int]:
-    """The thing most similar to the item, and the next if it is nearly as similar; of equals, the later.
-
-    None where nothing is similar at all.
-    """
-    order = sorted(range(len(similarity)), key=lambda at: (-similarity[at], -at))[:MAX_CITED]
-    return [at for at in order if similarity[at] > 0 and similarity[at] >= _CLOSE * similarity[order[0]]]
-
-
-def _interest_of(things: Sequence[Thing], pick: Ranked, profile: Profile) -> str:
-    """The interest that the pick matches best, if the strongest thing supports it: of another it would be untrue."""
-    ids = {one for thing in things[:1] for one in thing.ids}
-    matched = (one for one in profile.positive if one.keyword == pick.candidate.interest)
-    return next((one.keyword for one in matched if ids & set(one.evidence)), "")
-
-
-__all__ = ["MAX_CITED", "Basis", "Explainer", "checked"]
+__all__ = ["Explainer", "grounded_sentence"]

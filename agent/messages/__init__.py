@@ -5,9 +5,9 @@ A new sentence is a key in `en.toml` and in `zh.toml`. May import: models.
 """
 
 from .catalogue import Messages, messages_for
-from .counterfactuals import told, what_if
+from .counterfactuals import counterfactual_lines, counterfactual_text
 from .formatting import UNITS, Clipped, clip, clipped, number, percent, shown, thousandths, unbroken
-from .notes import worded
+from .notes import note_text
 from .quoting import quoted
 
 __all__ = [
@@ -16,14 +16,14 @@ __all__ = [
     "Messages",
     "clip",
     "clipped",
+    "counterfactual_lines",
+    "counterfactual_text",
     "messages_for",
+    "note_text",
     "number",
     "percent",
     "quoted",
     "shown",
     "thousandths",
-    "told",
     "unbroken",
-    "what_if",
-    "worded",
 ]

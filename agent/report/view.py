@@ -11,7 +11,17 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from ...models.records import Call, Enrichment, HistoryEvent, Item, Ranked, Recommendation, Run
-from ..messages import Clipped, Messages, clip, clipped, messages_for, number, shown, unbroken, what_if
+from ..messages import (
+    Clipped,
+    Messages,
+    clip,
+    clipped,
+    counterfactual_text,
+    messages_for,
+    number,
+    shown,
+    unbroken,
+)
 from .charts import bar_widths, course, split_score, waterfall
 from .exclusions import left_out, rules
 from .page import Cited, Command, Course, EventView, InterestView, Page, PickView, StageView
@@ -185,7 +195,7 @@ def _pick(
     words = messages_for(run.profile.language, "report")
     item, reason = pick.item, pick.explanation
     parts = split_score(pick.score, pick.signals)
-    without = what_if(run, pick)
+    without = counterfactual_text(run, pick)
     return PickView(
         rank=pick.rank,
         title=clipped(item.title),
@@ -208,7 +218,7 @@ def _pick(
         without=tuple(
             (events[one].number if one in events else None, unbroken(text)) for one, text in without.lines
         ),
-        without_mark=without.mark,
+        without_mark=without.method,
     )
 
 

@@ -35,7 +35,7 @@ class CachedRunTrace(RunTrace):
         """As any trace; of the stage "ranking" the means, from the rows if they hold every title."""
         if stage != "ranking":
             return super().score(stage, prompt, texts)
-        fingerprint = self._needed().fingerprint
+        fingerprint = self._require_model().fingerprint
         keys = [key_of(fingerprint, f"{prompt.text}{text}") for text in texts]
         known = self._known()
         if not all(key in known for key in keys):

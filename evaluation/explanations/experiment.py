@@ -10,7 +10,15 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from typing import Any, get_args
 
-from ...agent.explanation import Basis, Explainer, Ranking, Thing, counterfactuals, problems, with_names
+from ...agent.explanation import (
+    Explainer,
+    HistoryItem,
+    PickEvidence,
+    RankingSnapshot,
+    counterfactuals,
+    ungrounded_spans,
+    with_names,
+)
 from ...agent.profile import History, HistoryEntry, Query, build_profile, newest_time, read_history
 from ...agent.ranking import Ranker, Retriever, load_weights
 from ...agent.run_trace import RunTrace
@@ -109,7 +117,7 @@ def read_cases(language: Language) -> list[Case]:
     return [Case.model_validate_json(line) for line in text.read_text(encoding="utf-8").split("\n") if line]
 
 
-def basis_of(case: Case, language: Language) -> Basis:
+def evidence_of(case: Case, language: Language) -> PickEvidence:
     """What the sentence of a case may rest on."""
     sample = load_sample(case.scenario, language)
     items = {item.id: item for item in sample.items}
@@ -119,12 +127,14 @@ def basis_of(case: Case, language: Language) -> Basis:
             item = items.get(event.item or "")
             entry = HistoryEntry(event, item, 1.0, item.content if item else event.query or "")
             things.setdefault(entry.key, []).append(entry)
-    return Basis(items[case.item], "", tuple(Thing.of(entries) for entries in things.values()), language)
+    return PickEvidence(
+        items[case.item], "", tuple(HistoryItem.of(entries) for entries in things.values()), language
+    )
 
 
 def _check_cases(language: Language, found: Measured) -> None:
     for case in read_cases(language):
-        refused = problems(case.text, basis_of(case, language).facts, language)
+        refused = ungrounded_spans(case.text, evidence_of(case, language).facts, language)
         if case.planted is None:
             found.add("false_rejects", bool(refused))
         else:
@@ -177,7 +187,7 @@ class Bench:
         events = [event for event in sample.events if event.user == user and event.id not in but]
         return read_history(events, self.catalogue, self.settings)
 
-    def made(self, user: str, model: LanguageModel | None) -> Ranking:
+    def made(self, user: str, model: LanguageModel | None) -> RankingSnapshot:
         """The ranking of a user, with the model if there is one."""
         history = self.history(user)
         profile = build_profile(user, history, self.language, RunTrace(None), self.prompts)
@@ -186,9 +196,11 @@ class Bench:
         moment = newest_time([entry.event for entry in history.entries])
         query = Query(history, profile, "", self.settings.scenario, moment)
         ranked = self.ranker.rank(candidates, query, RunTrace(model), self.prompts, _MODEL_SCORES)
-        return Ranking(self.ranker, candidates, query, ranked, history, (), _MODEL_SCORES)
+        return RankingSnapshot(self.ranker, candidates, query, ranked, history, (), _MODEL_SCORES)
 
-    def explain(self, made: Ranking, model: LanguageModel | None, found: Measured) -> list[Explanation]:
+    def explain(
+        self, made: RankingSnapshot, model: LanguageModel | None, found: Measured
+    ) -> list[Explanation]:
         """The reasons of a user's first picks; what the model wrote of them is measured."""
         picks = made.ranked[:PICKS]
         trace = RunTrace(model)
@@ -209,7 +221,11 @@ class Bench:
 
 
 def _measure_exact(
-    bench: Bench, made: Ranking, reasons: Sequence[Explanation], model: LanguageModel | None, found: Measured
+    bench: Bench,
+    made: RankingSnapshot,
+    reasons: Sequence[Explanation],
+    model: LanguageModel | None,
+    found: Measured,
 ) -> None:
     """Whether each statement is what a ranking from nothing says, with everything asked of the model again."""
     picks = made.ranked[: len(reasons)]
@@ -217,7 +233,7 @@ def _measure_exact(
     stated = counterfactuals(made, cited, RunTrace(model), bench.prompts)
     for pick, statements in zip(picks, stated, strict=True):
         for one in statements:
-            events = next(ids for ids in made.things([one.event]).values())
+            events = next(ids for ids in made.history_items([one.event]).values())
             ranks = _ranks_without(bench, made, events, model)
             now = ranks[pick.candidate.item.id]
             same = one.rank_after == now.rank and abs(one.score_after - now.score) < _SAME
@@ -225,7 +241,7 @@ def _measure_exact(
 
 
 def _ranks_without(
-    bench: Bench, made: Ranking, events: Sequence[str], model: LanguageModel | None
+    bench: Bench, made: RankingSnapshot, events: Sequence[str], model: LanguageModel | None
 ) -> dict[str, Ranked]:
     """The ranking of a user who has none of these events, from reading the others up."""
     old = made.query.profile
@@ -236,7 +252,9 @@ def _ranks_without(
     return {one.candidate.item.id: one for one in ranked}
 
 
-def _measure_faithful(bench: Bench, made: Ranking, reasons: Sequence[Explanation], found: Measured) -> None:
+def _measure_faithful(
+    bench: Bench, made: RankingSnapshot, reasons: Sequence[Explanation], found: Measured
+) -> None:
     """Whether a pick loses more without the cited things than without as many others, in the mean of draws."""
     rest = random.Random(made.query.profile.user)  # noqa: S311 - a draw of events, repeatable
     keys = {entry.event.id: entry.key for entry in made.history.entries}
@@ -251,7 +269,9 @@ def _measure_faithful(bench: Bench, made: Ranking, reasons: Sequence[Explanation
         found.add("faithful", ours < sum(theirs) / len(theirs))
 
 
-def _score_without(bench: Bench, made: Ranking, pick: Ranked, things: Sequence[str] | set[str]) -> float:
+def _score_without(
+    bench: Bench, made: RankingSnapshot, pick: Ranked, things: Sequence[str] | set[str]
+) -> float:
     """The pick's score by the signals without the model, without these things."""
     events = [entry.event.id for entry in made.history.entries if entry.key in things]
     query = made.without(events, bench.prompts)
@@ -259,4 +279,4 @@ def _score_without(bench: Bench, made: Ranking, pick: Ranked, things: Sequence[s
     return next(one.score for one in ranked if one.candidate.item.id == pick.candidate.item.id)
 
 
-__all__ = ["Bench", "Case", "basis_of", "evaluate_explanations", "read_cases"]
+__all__ = ["Bench", "Case", "evaluate_explanations", "evidence_of", "read_cases"]

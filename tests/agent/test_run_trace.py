@@ -43,11 +43,13 @@ def test_what_a_stage_does_by_others_is_entered_as_its_own() -> None:
     trace.score("ranking", PROMPT, ["a"])
     with trace.within("whole") as inner:
         inner.score("ranking", PROMPT, ["a", "b"])
-        inner.note("lost")
+        inner.note("popular")
         with inner.stage("signals"):
             pass
     assert [(call.stage, call.sequences) for call in trace.calls] == [("ranking", 1), ("whole", 1)]
-    assert trace.notes == ["lost"] and trace.seconds == {}
+    assert (
+        trace.notes == ["no events and no request: these are the most popular items"] and trace.seconds == {}
+    )
 
 
 def test_a_call_that_fails_is_not_written_down_and_its_error_passes() -> None:
@@ -67,9 +69,12 @@ def test_without_a_model_no_stage_may_ask_for_one() -> None:
 
 def test_a_note_is_kept_once_and_in_order() -> None:
     trace = RunTrace(None)
-    for text in ("b", "a", "b"):
-        trace.note(text)
-    assert trace.notes == ["b", "a"]
+    for key in ("popular", "no_model_reasons", "popular"):
+        trace.note(key)
+    assert trace.notes == [
+        "no events and no request: these are the most popular items",
+        "no model: the reasons are written by a template",
+    ]
 
 
 def test_the_times_of_a_stage_add_up_even_if_it_fails() -> None:

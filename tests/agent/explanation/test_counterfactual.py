@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tanqu.agent.explanation.counterfactual import Ranking, counterfactuals, with_names
+from tanqu.agent.explanation.counterfactual import RankingSnapshot, counterfactuals, with_names
 from tanqu.agent.profile.history import History, read_history
 from tanqu.agent.profile.profile_building import build_profile
 from tanqu.agent.profile.profile_edits import apply_edits, without_muted
@@ -74,18 +74,18 @@ def made(
     edits: Sequence[Edit] = (),
     model_scores: int = 4,
     trace: RunTrace | None = None,
-) -> Ranking:
+) -> RankingSnapshot:
     history = read(ranker, EVENTS)
     profile = apply_edits(build_profile("u", history, "en", RunTrace(None), PROMPTS), edits)
     query = Query(without_muted(history, profile), profile, now=EVENTS[-1].time)
     seen = history.consumed
     candidates = [one for one in as_candidates(ranker.catalogue, list(BY_ID)) if one.item.id not in seen]
     ranked = ranker.rank(candidates, query, trace or RunTrace(model), PROMPTS, model_scores)
-    return Ranking(ranker, candidates, query, ranked, history, edits, model_scores)
+    return RankingSnapshot(ranker, candidates, query, ranked, history, edits, model_scores)
 
 
 def anew(
-    ranker: Ranker, before: Ranking, gone: set[str], model: LanguageModel | None = None
+    ranker: Ranker, before: RankingSnapshot, gone: set[str], model: LanguageModel | None = None
 ) -> dict[str, Ranked]:
     """The ranking of a user who has none of these events, from reading the others up."""
     history = read(ranker, [event for event in EVENTS if event.id not in gone])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tanqu.agent.explanation.groundedness import Deed, Facts, bare, fold, problems
+from tanqu.agent.explanation.groundedness import Facts, UserAction, bare, fold, ungrounded_spans
 from tanqu.models.records import Language
 
 EN = Facts(
@@ -21,10 +21,10 @@ EN = Facts(
         "The Locked Pier",
         "The Hunter",
     ),
-    deeds=(
-        Deed("“The Locked Pier”", "rating", 5.0),
-        Deed("“The Hunter”", "like"),
-        Deed("“snow films”", "search"),
+    actions=(
+        UserAction("“The Locked Pier”", "rating", 5.0),
+        UserAction("“The Hunter”", "like"),
+        UserAction("“snow films”", "search"),
     ),
     attributes=(("year", "2020"), ("minutes", "114"), ("director", "Lu Wen"), ("price", "9.5")),
     shared=frozenset({("director", "the hunter")}),
@@ -41,7 +41,11 @@ ZH = Facts(
         "《上锁的码头》",
         "《猎手》",
     ),
-    deeds=(Deed("《上锁的码头》", "rating", 5.0), Deed("《猎手》", "like"), Deed("“雪夜电影”", "search")),
+    actions=(
+        UserAction("《上锁的码头》", "rating", 5.0),
+        UserAction("《猎手》", "like"),
+        UserAction("“雪夜电影”", "search"),
+    ),
     attributes=(("year", "2020"), ("minutes", "114"), ("director", "陆闻"), ("price", "9.5")),
     shared=frozenset({("director", "猎手")}),
     kind="film",
@@ -129,7 +133,7 @@ FALSE = {
     ("language", "ending"), [(one, text) for one, texts in TRUE.items() for text in texts]
 )
 def test_what_the_facts_cover_passes(language: Language, ending: str) -> None:
-    assert problems(LEADS[language] + ending, FACTS[language], language) == []
+    assert ungrounded_spans(LEADS[language] + ending, FACTS[language], language) == []
 
 
 @pytest.mark.parametrize(
@@ -137,10 +141,10 @@ def test_what_the_facts_cover_passes(language: Language, ending: str) -> None:
 )
 def test_what_the_facts_do_not_cover_is_found(language: Language, kind: str, ending: str) -> None:
     lead = LEADS[language]
-    assert problems(lead, FACTS[language], language) == []
-    found = problems(lead + ending, FACTS[language], language)
+    assert ungrounded_spans(lead, FACTS[language], language) == []
+    found = ungrounded_spans(lead + ending, FACTS[language], language)
     assert found, kind
-    assert all(one.at >= len(lead) - 1 for one in found)
+    assert all(one.start >= len(lead) - 1 for one in found)
 
 
 DEEDS = {
@@ -185,25 +189,27 @@ DEEDS = {
 def test_a_claimed_action_has_to_have_happened_to_the_thing_named(
     language: Language, text: str, is_true: bool
 ) -> None:
-    found = [one for one in problems(text, FACTS[language], language) if one.kind == "action"]
+    found = [one for one in ungrounded_spans(text, FACTS[language], language) if one.kind == "action"]
     assert (found == []) is is_true
 
 
 def test_an_event_that_was_not_given_cannot_be_cited() -> None:
-    assert problems("You liked “Breath in the Attic”, and “The Train in the Snow” is a mystery.", EN, "en")
-    assert problems("你喜欢《阁楼的呼吸》，《雪夜列车》是悬疑片。", ZH, "zh")
+    assert ungrounded_spans(
+        "You liked “Breath in the Attic”, and “The Train in the Snow” is a mystery.", EN, "en"
+    )
+    assert ungrounded_spans("你喜欢《阁楼的呼吸》，《雪夜列车》是悬疑片。", ZH, "zh")
 
 
 def test_words_of_the_item_are_not_the_readers_deeds() -> None:
     facts = Facts("“Ten gadgets”", ("I used ten gadgets for a month and kept two.",))
-    assert problems("“Ten gadgets” kept two of the ten gadgets used for a month.", facts, "en") == []
+    assert ungrounded_spans("“Ten gadgets” kept two of the ten gadgets used for a month.", facts, "en") == []
 
 
 def test_the_place_of_a_problem_is_its_place_in_the_sentence() -> None:
     text = "《雪夜列车》ＡＢＣ…讲一位侦探王小明。"
-    found = problems(text, ZH, "zh")
-    assert text[found[0].at] == "Ａ"
-    assert any(text[one.at :].startswith(one.what) for one in found if one.kind == "word")
+    found = ungrounded_spans(text, ZH, "zh")
+    assert text[found[0].start] == "Ａ"
+    assert any(text[one.start :].startswith(one.text) for one in found if one.kind == "word")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -222,16 +228,16 @@ def test_the_place_of_a_problem_is_its_place_in_the_sentence() -> None:
     ],
 )
 def test_hostile_text_is_checked_without_error(language: Language, hostile: str) -> None:
-    assert isinstance(problems(LEADS[language] + hostile, FACTS[language], language), list)
-    facts = Facts(hostile, (hostile,), (Deed(hostile, "view"),), (("price", hostile),))
-    assert isinstance(problems(LEADS[language], facts, language), list)
+    assert isinstance(ungrounded_spans(LEADS[language] + hostile, FACTS[language], language), list)
+    facts = Facts(hostile, (hostile,), (UserAction(hostile, "view"),), (("price", hostile),))
+    assert isinstance(ungrounded_spans(LEADS[language], facts, language), list)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=60), st.sampled_from(["en", "zh"]))
 def test_no_text_breaks_the_checker(text: str, language: Language) -> None:
-    found = problems(text, FACTS[language], language)
-    assert all(0 <= one.at <= len(text) for one in found)
+    found = ungrounded_spans(text, FACTS[language], language)
+    assert all(0 <= one.start <= len(text) for one in found)
     assert len(fold(text)) == len(text)
 
 
@@ -256,8 +262,8 @@ def test_quotation_marks_within_a_title_stay(title: str, expected: str) -> None:
 
 def test_a_title_that_ends_in_a_quotation_is_known() -> None:
     facts = Facts("《按钮是“再看”》", ("按钮是“再看”", "三家医院用了一年。"))
-    assert problems("《按钮是“再看”》讲三家医院。", facts, "zh") == []
-    found = problems("《按钮是“再看”吗》讲三家医院。", facts, "zh")
+    assert ungrounded_spans("《按钮是“再看”》讲三家医院。", facts, "zh") == []
+    found = ungrounded_spans("《按钮是“再看”吗》讲三家医院。", facts, "zh")
     assert [str(one) for one in found] == ["title 按钮是“再看”吗"]
 
 
@@ -272,7 +278,7 @@ def test_a_title_that_ends_in_a_quotation_is_known() -> None:
 )
 def test_a_year_counts_nothing_and_needs_no_unit(sentence: str, kinds: list[str]) -> None:
     facts = Facts("“Winter”", ("A village in the famine of 1816 told from its register.", "sixty pages"))
-    assert [one.kind for one in problems(sentence, facts, "en") if one.kind == "number"] == kinds
+    assert [one.kind for one in ungrounded_spans(sentence, facts, "en") if one.kind == "number"] == kinds
 
 
 @pytest.mark.parametrize(
@@ -291,6 +297,6 @@ def test_of_what_has_no_description_only_its_tags_may_be_told(
     language: Language, tags: tuple[str, ...], good: str, bad: str
 ) -> None:
     facts = Facts(good[: good.index("”") + 1], tags, described=False)
-    assert problems(good, facts, language) == []
-    assert problems(bad, facts, language)
-    assert problems(bad, replace(facts, described=True), language) == []
+    assert ungrounded_spans(good, facts, language) == []
+    assert ungrounded_spans(bad, facts, language)
+    assert ungrounded_spans(bad, replace(facts, described=True), language) == []

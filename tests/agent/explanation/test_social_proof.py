@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.explanation.social_proof import MIN_OTHERS, Company, CoUsers
-from tanqu.agent.explanation.templates import Thing
-from tanqu.agent.explanation.writer import Basis
+from tanqu.agent.explanation.evidence import PickEvidence
+from tanqu.agent.explanation.social_proof import MIN_CO_USERS, CoUserCount, CoUsers
+from tanqu.agent.explanation.templates import HistoryItem
 from tanqu.agent.profile.history import HistoryEntry
 from tanqu.agent.store.memory import Memory, Took
 from tanqu.models.records import Action, Candidate, Event, Item, Language, Ranked
@@ -35,12 +35,12 @@ def take(
     )
 
 
-def thing(item: Item | None, action: Action = "rating", value: float | None = 5.0) -> Thing:
+def thing(item: Item | None, action: Action = "rating", value: float | None = 5.0) -> HistoryItem:
     event = Event(
         id="e", user="u0", item=item.id if item else None, query=None if item else "x", action=action,
         value=value,
     )  # fmt: skip
-    return Thing.of([HistoryEntry(event, item, 1.0, item.title if item else "x")])
+    return HistoryItem.of([HistoryEntry(event, item, 1.0, item.title if item else "x")])
 
 
 def pick(item: Item, **signals: float) -> Ranked:
@@ -52,22 +52,22 @@ def test_the_thing_whose_users_took_to_the_pick_most_often_is_told(memory: Memor
     take(memory, "pier", *range(11))
     take(memory, "lamp", *range(8))
     found = CoUsers(memory, "u0").of(pick(LAMP, engagement=1.0), [thing(ALIEN), thing(PIER)])
-    assert found == Company(thing(PIER), 10, 7)
+    assert found == CoUserCount(thing(PIER), 10, 7)
 
 
 def test_the_user_is_not_counted_and_low_stars_are_no_liking(memory: Memory) -> None:
-    take(memory, "alien", *range(MIN_OTHERS + 1))
+    take(memory, "alien", *range(MIN_CO_USERS + 1))
     take(memory, "alien", 20, 21, value=3.0)
-    take(memory, "pier", *range(MIN_OTHERS + 1), 20, 21)
+    take(memory, "pier", *range(MIN_CO_USERS + 1), 20, 21)
     found = CoUsers(memory, "u0").of(pick(PIER, engagement=1.0), [thing(ALIEN)])
-    assert found is not None and (found.all, found.also) == (MIN_OTHERS, MIN_OTHERS)
+    assert found is not None and (found.all, found.also) == (MIN_CO_USERS, MIN_CO_USERS)
 
 
 @pytest.mark.parametrize(
     ("alien", "pier", "signal"),
     [
-        (range(1, MIN_OTHERS), range(1, MIN_OTHERS), 1.0),  # too few
-        (range(1, 40), range(1, 1 + MIN_OTHERS), 1.0),  # too small a part
+        (range(1, MIN_CO_USERS), range(1, MIN_CO_USERS), 1.0),  # too few
+        (range(1, 40), range(1, 1 + MIN_CO_USERS), 1.0),  # too small a part
         (range(1, 20), range(1, 20), 0.0),  # others do not speak for it
         (range(1, 20), range(1, 20), -0.5),
     ],
@@ -99,18 +99,18 @@ def test_the_sentence_says_what_was_done_in_either_language(
 ) -> None:
     one = thing(item, action, value)
     assert one.took == took
-    assert Company(one, 10, 7).told("en") == f"Of the 10 others who {en} this one too."
+    assert CoUserCount(one, 10, 7).sentence("en") == f"Of the 10 others who {en} this one too."
     did = zh.split("《")[0].split("“")[0]
-    assert Company(one, 10, 7).told("zh") == f"{zh}的另外10人里，有7人也{did}它。"
+    assert CoUserCount(one, 10, 7).sentence("zh") == f"{zh}的另外10人里，有7人也{did}它。"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_reason_ends_with_the_company_if_there_is_any(language: Language) -> None:
-    company = Company(thing(ALIEN), 10, 7)
-    alone = Basis(PIER, "", (thing(ALIEN),), language)
-    assert alone.whole("One.") == "One."
-    told = Basis(PIER, "", (thing(ALIEN),), language, company=company).whole("One.")
-    assert told == "One." + (" " if language == "en" else "") + company.told(language)
+    company = CoUserCount(thing(ALIEN), 10, 7)
+    alone = PickEvidence(PIER, "", (thing(ALIEN),), language)
+    assert alone.with_social_proof("One.") == "One."
+    told = PickEvidence(PIER, "", (thing(ALIEN),), language, co_users=company).with_social_proof("One.")
+    assert told == "One." + (" " if language == "en" else "") + company.sentence(language)
 
 
 @given(
@@ -126,6 +126,6 @@ def test_counts_are_those_of_the_events_and_never_below_the_least(known: set[int
     engine.dispose()
     others, both = known - {0}, (known & also) - {0}
     if found is None:
-        assert len(both) < MIN_OTHERS or len(both) < len(others) / 5
+        assert len(both) < MIN_CO_USERS or len(both) < len(others) / 5
     else:
-        assert (found.all, found.also) == (len(others), len(both)) and found.also >= MIN_OTHERS
+        assert (found.all, found.also) == (len(others), len(both)) and found.also >= MIN_CO_USERS

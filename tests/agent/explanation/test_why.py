@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tanqu.agent.explanation import KeptAway, WhySource, kept_away
+from tanqu.agent.explanation.why import KeptAway, WhySource, kept_away
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.run import Run
 from tanqu.agent.settings import Settings

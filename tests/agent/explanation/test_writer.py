@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tanqu.agent.explanation.groundedness import problems
-from tanqu.agent.explanation.templates import Thing, lead, template
-from tanqu.agent.explanation.writer import _ENDINGS, Basis, Explainer, checked
+from tanqu.agent.explanation.evidence import PickEvidence, collect_evidence
+from tanqu.agent.explanation.groundedness import ungrounded_spans
+from tanqu.agent.explanation.templates import HistoryItem, lead, template
+from tanqu.agent.explanation.writer import _ENDINGS, Explainer, grounded_sentence
 from tanqu.agent.messages.quoting import quoted
 from tanqu.agent.profile.history import History, HistoryEntry, read_history
 from tanqu.agent.profile.profile_building import build_profile
@@ -78,7 +79,7 @@ def explain(
     ), trace
 
 
-def thing(item: Item | None, *actions: tuple[Action, float | None], words: str = "") -> Thing:
+def thing(item: Item | None, *actions: tuple[Action, float | None], words: str = "") -> HistoryItem:
     entries = [
         HistoryEntry(
             Event(
@@ -95,7 +96,7 @@ def thing(item: Item | None, *actions: tuple[Action, float | None], words: str =
         )
         for at, (action, value) in enumerate(actions)
     ]
-    return Thing.of(entries)
+    return HistoryItem.of(entries)
 
 
 def test_a_sentence_tells_what_happened_and_what_the_item_is_about(catalogue: Catalogue) -> None:
@@ -188,6 +189,24 @@ def test_nobody_without_events_is_told_that_they_did_something(catalogue: Catalo
     assert "You" not in reason.text
 
 
+def test_a_model_sentence_and_a_template_of_facts_are_grounded(catalogue: Catalogue) -> None:
+    by_model, _ = explain(catalogue, ScriptedModel(replies=[GOOD]), [TRAIN], request="a film with snow")
+    by_template, _ = explain(catalogue, None, ITEMS, request="a film with snow")
+    assert all(reason.grounded for reason in (*by_model, *by_template))
+
+
+def test_a_template_that_shows_what_the_check_rejects_is_not_grounded() -> None:
+    marked = TRAIN.model_copy(update={"id": "marked", "tags": ("<b>sale",)})
+    seen = Event(id="m1", user="u", item="marked", action="like", time=START)
+    with Catalogue.in_memory(
+        [marked, TRAIN.model_copy(update={"tags": ("<b>sale",)})], HashEmbedder(256)
+    ) as own:
+        query = Query(read(own, [seen]), Profile(user="u", language="en"))
+        [reason] = Explainer(own, Prompts()).explain([pick(own.get(["train"])[0])], query, RunTrace(None))
+    assert "<b>sale" in reason.text
+    assert reason.written_by == "template" and not reason.grounded
+
+
 def test_no_picks_no_reasons(catalogue: Catalogue) -> None:
     assert explain(catalogue, ScriptedModel(), [])[0] == []
 
@@ -199,10 +218,8 @@ def test_what_was_disliked_on_the_whole_is_never_cited(catalogue: Catalogue) -> 
         Event(id="l", user="u", item="hunter", action="like", time=START + timedelta(hours=2)),
     ]
     history = read(catalogue, events)
-    [basis] = Explainer(catalogue, Prompts()).bases(
-        [pick(TRAIN)], Query(history, Profile(user="u", language="en"))
-    )
-    assert set(basis.evidence) <= {"l"}
+    [evidence] = collect_evidence(catalogue, [pick(TRAIN)], Query(history, Profile(user="u", language="en")))
+    assert set(evidence.event_ids) <= {"l"}
 
 
 NOTHING = Item(id="bare", title="Heat", tags=("crime",), kind="film")
@@ -210,8 +227,8 @@ RELATED = Item(id="other", title="Cold", tags=("crime",), kind="film")
 
 
 def test_an_item_of_which_nothing_more_is_known_is_left_to_the_template() -> None:
-    basis = Basis(NOTHING, "crime", (thing(RELATED, ("like", None)),), "en")
-    assert basis.told == ""
+    evidence = PickEvidence(NOTHING, "crime", (thing(RELATED, ("like", None)),), "en")
+    assert evidence.description == ""
 
 
 TAGGED = Item(id="tagged", title="Speed", tags=("action", "crime", "snow"), kind="film")
@@ -255,9 +272,9 @@ TAGGED = Item(id="tagged", title="Speed", tags=("action", "crime", "snow"), kind
 def test_of_what_has_no_description_all_tags_are_told_that_it_shares_and_the_model_gets_the_rest(
     language: Language, things: list[Item], subject: str, left: str, plain: str
 ) -> None:
-    basis = Basis(TAGGED, "", tuple(thing(one, ("like", None)) for one in things), language)
-    assert (basis.subject, basis.told) == (subject, left)
-    assert basis.template.endswith(plain)
+    evidence = PickEvidence(TAGGED, "", tuple(thing(one, ("like", None)) for one in things), language)
+    assert (evidence.subject, evidence.description) == (subject, left)
+    assert evidence.template.endswith(plain)
 
 
 def test_an_interest_is_named_only_if_the_pick_matches_it_and_what_is_cited_supports_it(
@@ -271,8 +288,8 @@ def test_an_interest_is_named_only_if_the_pick_matches_it_and_what_is_cited_supp
         ranked = ranked.model_copy(
             update={"candidate": ranked.candidate.model_copy(update={"interest": one.keyword})}
         )
-        [basis] = Explainer(catalogue, Prompts()).bases([ranked], Query(history, profile))
-        told[one.keyword] = basis.interest, set(basis.things[0].ids) <= set(one.evidence)
+        [evidence] = collect_evidence(catalogue, [ranked], Query(history, profile))
+        told[one.keyword] = evidence.interest, set(evidence.cited[0].event_ids) <= set(one.evidence)
     assert len(told) > 1
     assert all(named == (keyword if supports else "") for keyword, (named, supports) in told.items())
     assert any(named for named, _ in told.values()) and not all(named for named, _ in told.values())
@@ -309,7 +326,9 @@ def test_an_interest_is_named_only_if_the_pick_matches_it_and_what_is_cited_supp
         ("zh", [thing(PIER, ("view", None))], "你看过《The Locked Pier》，"),
     ],
 )  # fmt: skip
-def test_the_beginning_tells_what_was_done(language: Language, things: list[Thing], expected: str) -> None:
+def test_the_beginning_tells_what_was_done(
+    language: Language, things: list[HistoryItem], expected: str
+) -> None:
     assert lead("", things, language) == expected
 
 
@@ -339,8 +358,8 @@ def test_what_code_writes_passes_the_checker(language: Language, action: Action,
     known = (
         thing(None, ("search", None), words="snow") if action == "search" else thing(PIER, (action, value))
     )
-    basis = Basis(TRAIN, "", (known, other), language)
-    assert problems(basis.lead, basis.facts, language) == []
+    evidence = PickEvidence(TRAIN, "", (known, other), language)
+    assert ungrounded_spans(evidence.lead, evidence.facts, language) == []
 
 
 @pytest.mark.parametrize(
@@ -382,15 +401,15 @@ def test_the_grammar_lets_no_title_through_and_one_sentence(
 
 
 def test_an_ending_that_never_stops_is_cut_at_its_last_clause() -> None:
-    basis = Basis(TRAIN, "", (thing(PIER, ("like", None)),), "en")
+    evidence = PickEvidence(TRAIN, "", (thing(PIER, ("like", None)),), "en")
     endless = " follows a train between two tunnels in the snow, while somebody has " + "changed " * 12
-    text, _ = checked(endless, basis)
-    assert text == basis.lead + " follows a train between two tunnels in the snow."
+    text, _ = grounded_sentence(endless, evidence)
+    assert text == evidence.lead + " follows a train between two tunnels in the snow."
 
 
 def test_an_ending_does_not_repeat_the_beginning() -> None:
-    basis = Basis(TRAIN, "", (thing(PIER, ("like", None)),), "en")
-    assert checked(" is also filed under mystery and train.", basis)[0] is None
+    evidence = PickEvidence(TRAIN, "", (thing(PIER, ("like", None)),), "en")
+    assert grounded_sentence(" is also filed under mystery and train.", evidence)[0] is None
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -408,22 +427,22 @@ def test_an_ending_does_not_repeat_the_beginning() -> None:
 )
 def test_hostile_titles_stay_data(catalogue: Catalogue, language: Language, hostile: str) -> None:
     item = TRAIN.model_copy(update={"title": hostile or "x", "text": hostile, "tags": (hostile,)})
-    basis = Basis(item, hostile, (thing(item, ("view", None)),), language, request=hostile)
+    evidence = PickEvidence(item, hostile, (thing(item, ("view", None)),), language, request=hostile)
     prompt = Explainer(catalogue, Prompts())._prompt(
-        basis, Query(read(catalogue, []), Profile(user="u", language=language))
+        evidence, Query(read(catalogue, []), Profile(user="u", language=language))
     )
     scaffold = "".join(one.text for turn in prompt.messages for one in turn.segments if not one.data)
     assert "im_start" not in scaffold
-    assert "\x1b" not in prompt.text + basis.template
-    assert len(basis.template) < 1000
+    assert "\x1b" not in prompt.text + evidence.template
+    assert len(evidence.template) < 1000
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from([" stops a train.", BAD, GOOD, ", and", " 5 stars", "。"]), max_size=4))
 def test_whatever_the_model_writes_the_sentence_is_covered_by_the_facts(parts: list[str]) -> None:
-    basis = Basis(TRAIN, "", (thing(PIER, ("like", None)),), "en")
-    text, _ = checked("".join(parts), basis)
-    assert text is None or problems(text, basis.given, "en") == []
+    evidence = PickEvidence(TRAIN, "", (thing(PIER, ("like", None)),), "en")
+    text, _ = grounded_sentence("".join(parts), evidence)
+    assert text is None or ungrounded_spans(text, evidence.prompt_facts, "en") == []
 
 
 def test_the_second_attempt_is_drawn_otherwise(catalogue: Catalogue) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tanqu.agent.messages.counterfactuals import told, what_if
+from tanqu.agent.messages.counterfactuals import counterfactual_lines, counterfactual_text
 from tanqu.models.records import (
     Action,
     Candidate,
@@ -60,7 +60,7 @@ def run_with(
 
 
 def said(run: Run) -> list[str]:
-    return list(told(run, run.recommendations[0]))
+    return list(counterfactual_lines(run, run.recommendations[0]))
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_it_is_said_once_whether_the_models_part_was_recomputed(language: Langua
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_where_that_differs_each_sentence_says_it(language: Language) -> None:
     mixed = run_with(statement(3), statement(3, by_model=False), language=language)
-    found = what_if(mixed, mixed.recommendations[0])
-    assert found.mark == ""
+    found = counterfactual_text(mixed, mixed.recommendations[0])
+    assert found.method == ""
     marks = [said(run_with(statement(3, by_model=one), language=language))[1] for one in (True, False)]
     for (_, text), mark in zip(found.lines, marks, strict=True):
         assert text.endswith(mark)

@@ -1,4 +1,4 @@
-"""Every note is worded in both languages, with the same places to fill."""
+"""Every note is note_text in both languages, with the same places to fill."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 import tanqu.agent.messages.notes as notes
 from tanqu.agent.messages import messages_for
-from tanqu.agent.messages.notes import worded
+from tanqu.agent.messages.notes import note_text
 from tanqu.agent.run_trace import RunTrace
 from tanqu.models.errors import CancelledError, ModelError, PromptTooLongError
 from tanqu.models.records import Language
@@ -41,7 +41,7 @@ def test_a_ledger_notes_in_its_language(language: Language, expected: list[str])
         True,
         True,
     ]
-    assert trace.notes[2] == worded(language, "popular")
+    assert trace.notes[2] == note_text(language, "popular")
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def test_a_ledger_notes_in_its_language(language: Language, expected: list[str])
     ],
 )  # fmt: skip
 def test_an_error_is_told_in_the_language_of_the_note(error: Exception, english: str, chinese: str) -> None:
-    assert worded("en", "unwritable", path="x.npz", error=error).startswith(
+    assert note_text("en", "unwritable", path="x.npz", error=error).startswith(
         f"x.npz cannot be written ({english}"
     )
-    assert worded("zh", "unwritable", path="x.npz", error=error).startswith(f"x.npz 无法写入（{chinese}")
-    assert english not in worded("zh", "not_ranked", error=error) or english in chinese
+    assert note_text("zh", "unwritable", path="x.npz", error=error).startswith(f"x.npz 无法写入（{chinese}")
+    assert english not in note_text("zh", "not_ranked", error=error) or english in chinese
 
 
 def test_what_there_is_no_note_for_is_an_error() -> None:
     with pytest.raises(KeyError):
-        worded("en", "nothing")
+        note_text("en", "nothing")
 
 
 def test_a_value_with_braces_is_shown_as_it_is() -> None:
-    assert "{title} {0}" in worded("zh", "template_reason_endless", title="{title} {0}")
+    assert "{title} {0}" in note_text("zh", "template_reason_endless", title="{title} {0}")

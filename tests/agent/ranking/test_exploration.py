@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tanqu.agent.chat.terminal import talk
 from tanqu.agent.cli.printout import print_picks
-from tanqu.agent.explanation.groundedness import problems
-from tanqu.agent.explanation.writer import Explainer
+from tanqu.agent.explanation.evidence import collect_evidence
+from tanqu.agent.explanation.groundedness import ungrounded_spans
 from tanqu.agent.profile.profiles import Profiles
 from tanqu.agent.profile.query import Query
 from tanqu.agent.ranking.exploration import exploration_count
@@ -306,11 +306,9 @@ def test_a_reason_cites_the_interest_that_leads_there_and_says_it_is_new(
             assert ("新尝试" if language == "zh" else "first step") in reason.text
             found = Candidate(item=pick.item, channels={}, new_for_you=bridge)
             ranked = Ranked(candidate=found, rank=1, score=0.0, signals={}, raw={})
-            [basis] = Explainer(recommender.catalogue, recommender.prompts).bases(
-                [ranked], Query(history, run.profile)
-            )
-            assert problems(basis.template, basis.facts, language) == []
-            assert problems(basis.subject, basis.given, language) == []
+            [evidence] = collect_evidence(recommender.catalogue, [ranked], Query(history, run.profile))
+            assert ungrounded_spans(evidence.template, evidence.facts, language) == []
+            assert ungrounded_spans(evidence.subject, evidence.prompt_facts, language) == []
     assert new_picks(run)
 
 

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from tanqu.agent.explanation.groundedness import problems
+from tanqu.agent.explanation.groundedness import ungrounded_spans
 from tanqu.evaluation.data.samples import load_sample
-from tanqu.evaluation.explanations.experiment import Bench, basis_of, evaluate_explanations, read_cases
+from tanqu.evaluation.explanations.experiment import Bench, evaluate_explanations, evidence_of, read_cases
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.language_model import ScriptedModel
 from tanqu.models.records import Language
@@ -45,7 +45,7 @@ def test_the_checker_finds_what_is_planted_and_lets_pass_what_is_true() -> None:
         for case in read_cases(language):
             planted = case.planted is not None
             total[planted] += 1
-            refused[planted] += bool(problems(case.text, basis_of(case, language).facts, language))
+            refused[planted] += bool(ungrounded_spans(case.text, evidence_of(case, language).facts, language))
     assert refused[True] / total[True] >= 0.99
     assert refused[False] / total[False] <= 0.05
 
