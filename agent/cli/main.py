@@ -60,10 +60,11 @@ def chat(context: typer.Context, user: User) -> None:
 
 def doctor(context: typer.Context, as_json: Json = False) -> None:
     """Show what is installed, which model and settings are in force, and what is missing."""
-    from .doctor import examine, told
+    from .doctor import as_lines, examine
 
-    findings = examine(options_of(context).settings())
-    print_result(findings, as_json, told(findings))
+    settings = options_of(context).settings()
+    findings = examine(settings)
+    print_result(findings, as_json, as_lines(findings, settings.language))
 
 
 # The order of `tanqu --help`.

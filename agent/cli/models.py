@@ -33,12 +33,17 @@ def models_list(
 
 
 @app.command("fetch")
-def models_fetch(name: Annotated[str, typer.Argument(help="A listed name, or owner/repo:file.gguf")]) -> None:
+def models_fetch(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A listed name, or owner/repo:file.gguf; without it the default model"),
+    ] = None,
+) -> None:
     """Fetch a model and check it."""
-    from ...models.weights import fetch
+    from ...models.weights import DEFAULT, fetch
 
     with console.downloading() as bar:
-        path = fetch(name, bar)
+        path = fetch(name or DEFAULT, bar)
     typer.echo(path)
 
 

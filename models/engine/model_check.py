@@ -105,7 +105,7 @@ class ModelChecker:
             )
             raise ModelError(msg)
         result = _decide(used, unused)
-        self._keep(path, settings, result)
+        self.keep(path, settings, result)
         return result
 
     def kept(self, path: Path, settings: EngineSettings) -> ModelCheck | None:
@@ -114,7 +114,14 @@ class ModelChecker:
             return ModelCheck.model_validate_json(self._file(path, settings).read_bytes())
         return None
 
-    def _keep(self, path: Path, settings: EngineSettings, result: ModelCheck) -> None:
+    def keep(self, path: Path, settings: EngineSettings, result: ModelCheck) -> None:
+        """Keep a result for later openings on this machine.
+
+        Args:
+            path: the model's file.
+            settings: how the model is run; what counts is whether layers go to a GPU.
+            result: what the trial found.
+        """
         with suppress(OSError, InputError):  # a folder that cannot be written to costs a trial each time
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_text(self._file(path, settings), result.model_dump_json())

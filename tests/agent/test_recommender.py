@@ -380,6 +380,18 @@ def test_somebody_known_without_events_gets_what_is_popular_and_is_told(shop: Re
     assert found == sorted(found, reverse=True)
 
 
+@pytest.mark.parametrize(("language", "note"), [("en", "llama.cpp crashed here"), ("zh", "llama.cpp 使用")])
+def test_a_fallback_of_the_engine_is_a_note_of_every_run(
+    tmp_path: Path, language: Language, note: str
+) -> None:
+    model = script()
+    model.notes = ("extra_buffers_off",)
+    with opened(tmp_path, model=model, language=language) as recommender:
+        recommender.add_items({"id": str(at), "title": f"teapot {at}"} for at in range(9))
+        run = recommender.recommend("u", request="teapot")
+    assert any(note in text for text in run.notes)
+
+
 def test_where_nothing_is_popular_any_items_come_and_a_note_says_so(tmp_path: Path) -> None:
     with opened(tmp_path) as recommender:
         recommender.add_items({"id": str(at), "title": f"茶壶{at}"} for at in range(9))

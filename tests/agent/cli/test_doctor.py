@@ -1,12 +1,15 @@
 """The doctor says what is there and what is missing, and changes nothing."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tanqu.agent.cli import doctor
 from tanqu.agent.settings import Settings, load_settings
+from tanqu.models.engine import ModelCheck, ModelChecker
+from tanqu.models.engine_settings import EngineSettings
 
 
 def examined(home: Path, **chosen: str) -> dict[str, object]:
@@ -62,6 +65,27 @@ def test_an_adapter_that_is_missing_is_said_of_a_model_that_is_here(tmp_path: Pa
     assert found["here"] is True and "/nowhere/adapter.gguf" in str(found["advice"])
 
 
+@pytest.mark.gguf
+@pytest.mark.parametrize(("kept", "language", "sentence"), [
+    (None, "auto", "decided by a trial"),
+    (ModelCheck(extra_buffers=False, crashed_with="SIGSEGV"), "en", "crashed .*SIGSEGV"),
+    (ModelCheck(extra_buffers=False, crashed_with="SIGSEGV"), "zh", "关闭：.*崩溃（SIGSEGV）"),
+    (ModelCheck(extra_buffers=True, seconds_with=4.0, seconds_without=6.04), "en", "^on: .* 4.0 s .* 6.0 s"),
+    (ModelCheck(extra_buffers=False, seconds_with=4.0, seconds_without=2.0), "en", "^off: .* 2.0 s .* 4.0 s"),
+    (ModelCheck(extra_buffers=True), "en", "not measured"),
+])  # fmt: skip
+def test_whether_weights_are_repacked_comes_with_the_reason(
+    tmp_path: Path, tiny_path: Path, kept: ModelCheck | None, language: str, sentence: str
+) -> None:
+    checker = ModelChecker(tmp_path / "engine")
+    if kept:
+        checker.keep(tiny_path, EngineSettings(), kept)
+    settings = Settings.model_validate({"home": tmp_path, "model": str(tiny_path), "language": language})
+    found = doctor.examine(settings, checker)["model"]
+    assert isinstance(found, dict)
+    assert re.search(sentence, found["extra_buffers"])
+
+
 def test_a_damaged_model_comes_with_advice(tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF\x03\0\0\0" + bytes(100))
     found = examined(tmp_path, model=str(tmp_path / "broken.gguf"))["model"]
@@ -75,14 +99,14 @@ def test_a_package_that_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.M
     assert isinstance(packages, dict) and packages["no-such-package"].startswith("missing")
 
 
-def test_the_findings_are_told_in_lines() -> None:
+def test_the_findings_are_printed_as_lines() -> None:
     found: dict[str, object] = {"a": 1, "b": {"c": "x", "d": {"e": None}}, "f": []}
-    assert doctor.told(found) == "a: 1\nb\n  c: x\n  d\n    e: None\nf: []"
+    assert doctor.as_lines(found, "en") == "a: 1\nb\n  c: x\n  d\n    e: None\nf: []"
 
 
-def test_bytes_are_told_as_people_read_them() -> None:
+def test_sizes_are_in_kilobytes_and_megabytes() -> None:
     found: dict[str, object] = {
         "bytes": {"weights": 3 << 20, "kv_cache_per_token": 28 << 10, "kv_cache": None}
     }
-    told = "bytes\n  weights: 3 MB\n  kv_cache_per_token: 28 KB\n  kv_cache: unknown: the file does not say"
-    assert doctor.told(found) == told
+    lines = "bytes\n  weights: 3 MB\n  kv_cache_per_token: 28 KB\n  kv_cache: unknown: the file does not say"
+    assert doctor.as_lines(found, "en") == lines

@@ -433,6 +433,15 @@ LONG = '{"a": ' + "9" * 5000 + "}"
 
 
 @pytest.mark.usefixtures("shop")
+def test_a_fetch_without_a_name_fetches_the_default_model(
+    tanqu: Tanqu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TANQU_MODELS", str(tmp_path / "file" / "models"))  # so that it ends at once
+    done = tanqu("models", "fetch")
+    assert done.code == 1 and "qwen2.5-coder-1.5b" in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

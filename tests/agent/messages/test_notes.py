@@ -20,7 +20,8 @@ TOLD = re.compile(r'\.note\(\s*"(\w+)"(?: if [^"]* else "(\w+)")?')
 def test_every_note_that_a_stage_tells_is_there_and_every_one_is_told() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in AGENT.rglob("*.py"))
     told = {key for found in TOLD.findall(source) for key in found if key}
-    assert told == set(NOTES) - {"comma"}
+    from_the_engine = {"extra_buffers_off"}  # the notes of a model, which the pipeline passes on
+    assert told | from_the_engine == set(NOTES) - {"comma"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What running a model costs in memory and on disk, told from the header of its file."""
+"""What running a model costs in memory and on disk, computed from the header of its file."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
