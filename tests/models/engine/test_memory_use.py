@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tanqu.models.engine.memory_use import footprint
 from tanqu.models.engine.llama import Batch, Weights
+from tanqu.models.engine.memory_use import footprint
 from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import WeightsError
 
