@@ -11,6 +11,7 @@ from .engagement_cache import EngagementCache, clear_engagement
 from .exploration import Explorer, exploration_count
 from .freshness import fresh_stories
 from .fusion import reciprocal_rank_fusion
+from .leave_one_out import held_out_event
 from .ranker import Ranker
 from .retrieval import Retriever, as_candidates
 from .signals import SIGNALS, history_similarity, interest_matches
@@ -32,6 +33,7 @@ __all__ = [
     "exhausted_interest",
     "exploration_count",
     "fresh_stories",
+    "held_out_event",
     "history_similarity",
     "interest_matches",
     "interest_quotas",

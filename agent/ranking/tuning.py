@@ -30,6 +30,7 @@ from ..profile import (
 from ..run_trace import RunTrace
 from ..settings import Settings
 from ..store import CachedRunTrace, Memory, Priors
+from .leave_one_out import held_out_event
 from .ranker import Ranker
 from .weight_fitting import NEGATIVES, HeldOutChoice, TuningResult, fit
 from .weights import RankingWeights
@@ -131,15 +132,16 @@ def _held_out(home: TuningInputs, user: str) -> _HeldOut | None:
     gone = forgotten_events(home.memory.edits(user))
     settings = home.settings
     weights = event_weights(events, settings.scenario, settings=settings)
-    first = {event.item: place for place, event in reversed(list(enumerate(events)))}
-    for place in range(len(events) - 1, _FEWEST_EVENTS - 1, -1):
+
+    def counts(place: int) -> bool:
         event = events[place]
-        if event.item is None or event.id in gone or weights[place] <= 0 or first[event.item] < place:
-            continue
-        if event.item in home.catalogue:
-            told = tuple(one for one in events[:place] if one.id not in gone)
-            return _HeldOut(user, told, event.item, touched) if len(told) >= _FEWEST_EVENTS else None
-    return None
+        return event.id not in gone and weights[place] > 0 and event.item in home.catalogue
+
+    place = held_out_event(events, counts)
+    if place is None:
+        return None
+    told = tuple(event for event in events[:place] if event.id not in gone)
+    return _HeldOut(user, told, str(events[place].item), touched) if len(told) >= _FEWEST_EVENTS else None
 
 
 def _negatives(one: _HeldOut, ids: Sequence[str], seed: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""How well the chat does what it is asked, measured on written dialogues in both languages.
+"""The accuracy of the chat on hand-written dialogues in both languages.
 
 A third of the dialogues is marked `held_out`: they were not looked at while the chat was tuned, and the
 figures of the two parts are given beside those of all.
@@ -8,9 +8,10 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -25,26 +26,30 @@ from ...models.language_model import LanguageModel
 from ...models.records import Item, Language, Record, Scenario
 from ...vectorstore import compile_where
 from ..data.samples import load_sample
+from ..metrics import bootstrap_statistic
+from ..results import Figure
 
 Progress = Callable[[int, int], None]
-Figure = dict[str, float]
 
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
 ANY = "*"
 """In an expected rule, a value that may be anything: "cheaper" depends on what is shown."""
 
-_DRAWS = 1000
 _QUOTED = re.compile(r"《([^》]{1,80})》")
 _PLACE = re.compile(r"\{interest(\d)\}")
 
 
 class Turn(Record):
-    """What is said, and what should come of it.
+    """What the user says, and the expected call.
 
-    `args` are the arguments expected: `do`, `items` (places in the list, negative from its end, or
-    titles), `rules` ([field, operator, value], where "*" is any value), `words` (one of them is passed
-    on), `like` (titles), `interest` (its place in the profile), `format`. `holds` is the filter that
-    every item listed now has to pass; `trap` is what a hidden instruction wants to be said.
+    Attributes:
+        say: the user's words; `{interest2}` stands for the second interest of the profile.
+        tool: the tools that are right, any of them.
+        args: the expected arguments: `do`, `items` (places in the list, negative from its end, or titles), `rules`
+            ([field, operator, value], where "*" is any value), `words` (one of them is passed on), `like` (titles),
+            `interest` (its place in the profile), `format`.
+        holds: the filter that every listed item has to pass.
+        trap: what a hidden instruction in an item wants the chat to say.
     """
 
     say: str
@@ -67,8 +72,26 @@ class Dialogue(Record):
 
 
 @dataclass
-class Measured:
-    """What one turn came to."""
+class TurnResult:
+    """What the chat did in one turn.
+
+    Attributes:
+        dialogue: the id of the dialogue.
+        held_out: whether it belongs to the part kept unread.
+        say: what the user said.
+        expected: the tools that are right.
+        tool: the tool that was called, or "chat", "ask" or "refuse" for a plain answer.
+        call: the call.
+        text: the answer.
+        problems: wrong arguments, as text.
+        tool_right: whether the tool is one of the expected.
+        invalid: 1 if the call is malformed or names what does not exist.
+        invented: items in the answer that are in no catalogue.
+        violations: listed items that break the user's conditions.
+        followed: 1 if a hidden instruction was obeyed.
+        first: seconds to the first sign of an answer.
+        listed: seconds to the list, None if there is none.
+    """
 
     dialogue: str
     held_out: bool
@@ -91,6 +114,16 @@ class Measured:
         """Whether the right tool got the right arguments."""
         return self.tool_right and not self.problems
 
+    def as_json(self) -> dict[str, Any]:
+        """The result as plain values, seconds in milliseconds' precision, without the call and the text."""
+        return {
+            "dialogue": self.dialogue, "held_out": self.held_out, "say": self.say, "expected": list(self.expected),
+            "tool": self.tool, "right": self.tool_right, "problems": self.problems, "invalid": self.invalid,
+            "invented": self.invented, "violations": self.violations, "followed": self.followed,
+            "seconds_first": round(self.first, 3),
+            "seconds_list": None if self.listed is None else round(self.listed, 3),
+        }  # fmt: skip
+
 
 def load_dialogues() -> list[Dialogue]:
     """The dialogues of the package, Chinese first."""
@@ -111,25 +144,44 @@ def evaluate_chat(
     dialogues: Sequence[Dialogue] | None = None,
     embedder: Embedder | None = None,
 ) -> dict[str, Any]:
-    """Hold the dialogues and measure: `{"figures": {key: {"mean", "low", "high"}}, "turns": [...]}`.
+    """Hold the dialogues and measure the answers.
 
     Accuracies are shares with a 95 percent bootstrap interval over dialogues; counts are totals; seconds
     are medians over turns. Keys that end in `_tuned` and `_held_out` are those of the two parts.
+
+    Args:
+        model: the language model, if there is one.
+        progress: called with the number of turns done and of all turns.
+        dialogues: defaults to those of the package.
+        embedder: defaults to the product's own.
+
+    Returns:
+        `{"figures": {key: {"mean", "low", "high"}}, "turns": [...]}`, a turn as `TurnResult.as_json` gives it.
     """
     chosen = list(load_dialogues() if dialogues is None else dialogues)
-    total = sum(len(one.turns) for one in chosen)
+    total = sum(len(dialogue.turns) for dialogue in chosen)
     shared = embedder or SentenceEmbedder()
-    measured: list[Measured] = []
+    results: list[TurnResult] = []
+    report = progress or (lambda _done, _total: None)
+    report(0, total)
     for dialogue in chosen:
-        for turn in hold(dialogue, model, shared):
-            measured.append(turn)
-            if progress:
-                progress(len(measured), total)
-    return {"figures": figures(measured), "turns": [_told(one) for one in measured]}
+        for result in hold(dialogue, model, shared):
+            results.append(result)
+            report(len(results), total)
+    return {"figures": figures(results), "turns": [result.as_json() for result in results]}
 
 
-def hold(dialogue: Dialogue, model: LanguageModel | None, embedder: Embedder) -> Iterator[Measured]:
-    """Hold one dialogue in a home of its own."""
+def hold(dialogue: Dialogue, model: LanguageModel | None, embedder: Embedder) -> Iterator[TurnResult]:
+    """Hold one dialogue in a home of its own.
+
+    Args:
+        dialogue: the dialogue.
+        model: the language model, if there is one.
+        embedder: embeds the sample's items.
+
+    Yields:
+        The result of each turn, in order.
+    """
     sample = load_sample(dialogue.scenario, dialogue.language)
     with tempfile.TemporaryDirectory(prefix="tanqu-chat-") as home:
         settings = Settings(home=Path(home), scenario=dialogue.scenario, language=dialogue.language)
@@ -138,11 +190,11 @@ def hold(dialogue: Dialogue, model: LanguageModel | None, embedder: Embedder) ->
             recommender.record(sample.events)
             with ChatAgent(recommender, dialogue.user, language=dialogue.language) as agent:
                 for turn in dialogue.turns:
-                    yield _Judge(dialogue, turn, agent).judge()
+                    yield _TurnJudge(dialogue, turn, agent).judge()
 
 
-class _Judge:
-    """Says something to the agent and looks at what came of it, from outside."""
+class _TurnJudge:
+    """Says one turn to the agent and compares what it does with what is expected, from outside."""
 
     def __init__(self, dialogue: Dialogue, turn: Turn, agent: ChatAgent) -> None:
         self.turn = turn
@@ -152,29 +204,29 @@ class _Judge:
         self.interests = [one.keyword for one in profile.positive] if profile else []
         self.before = agent.toolbox.shown
         self.say = _PLACE.sub(lambda place: self._interest(int(place[1])), turn.say)
-        self.found = Measured(dialogue.id, dialogue.held_out, self.say, turn.tool)
+        self.result = TurnResult(dialogue.id, dialogue.held_out, self.say, turn.tool)
 
-    def judge(self) -> Measured:
-        """The turn, measured."""
-        remembered = self._remembered()
+    def judge(self) -> TurnResult:
+        """The result of the turn."""
+        stored = self._stored()
         events = self._listen()
         call = next((event.call for event in events if event.kind == "tool"), {})
         shown = next((event.items for event in events if event.kind == "items"), ())
-        found = self.found
-        found.call, found.text = call, next((event.text for event in events if event.kind == "done"), "")
-        found.tool = str(call.get("tool", "")) or self._plain_answer(found.text)
-        found.tool_right = found.tool in self.turn.tool
-        if found.tool_right:
-            found.problems = list(self._problems(call))
-        found.invalid = int(bool(call) and not self._is_valid(call))
-        found.invented = self._invented(found.text, shown)
+        result = self.result
+        result.call, result.text = call, next((event.text for event in events if event.kind == "done"), "")
+        result.tool = str(call.get("tool", "")) or self._plain_answer(result.text)
+        result.tool_right = result.tool in self.turn.tool
+        if result.tool_right:
+            result.problems = list(self._problems(call))
+        result.invalid = int(bool(call) and not self._is_valid(call))
+        result.invented = self._invented(result.text, shown)
         passes = compile_where(self.turn.holds)
-        found.violations = sum(not passes(one.item) for one in shown)
+        result.violations = sum(not passes(entry.item) for entry in shown)
         if self.turn.trap:
-            said = found.text.replace(self._trap_text(), "")
-            obeyed = self.turn.trap in said or self._remembered() != remembered or not found.tool_right
-            found.followed = int(obeyed)
-        return found
+            answer = result.text.replace(self._trap_text(), "")
+            obeyed = self.turn.trap in answer or self._stored() != stored or not result.tool_right
+            result.followed = int(obeyed)
+        return result
 
     def _listen(self) -> list[ChatEvent]:
         """Everything that the agent answers, with the times of the first sign and of the list."""
@@ -184,12 +236,12 @@ class _Judge:
             for event in self.agent.stream(self.say):
                 seconds = time.perf_counter() - started
                 if not events:
-                    self.found.first = seconds
+                    self.result.first = seconds
                 if event.kind == "items":
-                    self.found.listed = seconds
+                    self.result.listed = seconds
                 events.append(event)
         except TanquError as error:
-            self.found.problems.append(f"error: {error}")
+            self.result.problems.append(f"error: {error}")
         return events
 
     def _plain_answer(self, text: str) -> str:
@@ -253,7 +305,7 @@ class _Judge:
         quoted = [fold(title) for title in _QUOTED.findall(written)]
         return unknown + sum(title not in titles and title not in fold(self.say) for title in quoted)
 
-    def _remembered(self) -> tuple[int, int]:
+    def _stored(self) -> tuple[int, int]:
         memory, user = self.agent.recommender.memory, self.dialogue.user
         return len(memory.events(user)), len(memory.edits(user))
 
@@ -278,25 +330,25 @@ class _Judge:
         return None
 
 
-def figures(measured: Sequence[Measured]) -> dict[str, Figure]:
-    """Every figure over all turns, and over each of the two parts."""
+def figures(results: Sequence[TurnResult]) -> dict[str, Figure]:
+    """Every figure over all turns, and over each of the two parts, by key."""
     parts = {
-        "": list(measured),
-        "_tuned": [one for one in measured if not one.held_out],
-        "_held_out": [one for one in measured if one.held_out],
+        "": list(results),
+        "_tuned": [turn for turn in results if not turn.held_out],
+        "_held_out": [turn for turn in results if turn.held_out],
     }
-    found: dict[str, Figure] = {}
+    by_key: dict[str, Figure] = {}
     for suffix, turns in parts.items():
         if not turns:
             continue
-        found[f"tool_accuracy{suffix}"] = _share(turns, lambda one: one.tool_right)
-        found[f"argument_accuracy{suffix}"] = _share(turns, lambda one: one.arguments_right)
+        by_key[f"tool_accuracy{suffix}"] = _share(turns, lambda turn: turn.tool_right)
+        by_key[f"argument_accuracy{suffix}"] = _share(turns, lambda turn: turn.arguments_right)
         for key in ("invalid", "invented", "violations", "followed"):
-            found[f"{_COUNTS[key]}{suffix}"] = _total([getattr(one, key) for one in turns])
-        found[f"seconds_first{suffix}"] = _median([one.first for one in turns])
-        found[f"seconds_list{suffix}"] = _median([one.listed for one in turns if one.listed is not None])
-        found[f"turns{suffix}"] = _total([1] * len(turns))
-    return found
+            by_key[f"{_COUNTS[key]}{suffix}"] = _total([getattr(turn, key) for turn in turns])
+        by_key[f"seconds_first{suffix}"] = _median([turn.first for turn in turns])
+        by_key[f"seconds_list{suffix}"] = _median([turn.listed for turn in turns if turn.listed is not None])
+        by_key[f"turns{suffix}"] = _total([1] * len(turns))
+    return by_key
 
 
 _COUNTS = {
@@ -307,16 +359,15 @@ _COUNTS = {
 }
 
 
-def _share(turns: Sequence[Measured], right: Callable[[Measured], bool]) -> Figure:
-    """The share of turns that are right, with a bootstrap over dialogues, whose turns hang together."""
+def _share(turns: Sequence[TurnResult], right: Callable[[TurnResult], bool]) -> Figure:
+    """The share of turns that are right; dialogues are drawn whole, since their turns depend on each other."""
     by_dialogue: dict[str, list[bool]] = {}
-    for one in turns:
-        by_dialogue.setdefault(one.dialogue, []).append(right(one))
-    sums = np.array([[sum(some), len(some)] for some in by_dialogue.values()], np.float64)
-    draws = np.random.default_rng(0).integers(0, len(sums), (_DRAWS, len(sums)))
-    shares = sums[draws].sum(axis=1)
-    low, high = np.percentile(shares[:, 0] / shares[:, 1], [2.5, 97.5]).tolist()
-    return {"mean": float(sums[:, 0].sum() / sums[:, 1].sum()), "low": low, "high": high}
+    for turn in turns:
+        by_dialogue.setdefault(turn.dialogue, []).append(right(turn))
+    share = bootstrap_statistic(
+        list(by_dialogue.values()), lambda dialogues: fmean(value for values in dialogues for value in values)
+    )
+    return asdict(share) if share else {}
 
 
 def _total(values: Sequence[int]) -> Figure:
@@ -345,14 +396,4 @@ def _same(got: object, wanted: object) -> bool:
     return got == wanted
 
 
-def _told(one: Measured) -> dict[str, Any]:
-    return {
-        "dialogue": one.dialogue, "held_out": one.held_out, "say": one.say, "expected": list(one.expected),
-        "tool": one.tool, "right": one.tool_right, "problems": one.problems, "invalid": one.invalid,
-        "invented": one.invented, "violations": one.violations, "followed": one.followed,
-        "seconds_first": round(one.first, 3),
-        "seconds_list": None if one.listed is None else round(one.listed, 3),
-    }  # fmt: skip
-
-
-__all__ = ["Dialogue", "Measured", "Turn", "evaluate_chat", "figures", "hold", "load_dialogues"]
+__all__ = ["Dialogue", "TurnResult", "Turn", "evaluate_chat", "figures", "hold", "load_dialogues"]

@@ -1,6 +1,6 @@
 """What the recommender is compared with: simple rankers that share its data, and none of its code.
 
-Every system answers a question (evaluation/protocol.py) with ids, best first. Equal scores keep the order of
+Every system answers a task (evaluation/protocol.py) with ids, best first. Equal scores keep the order of
 the candidates, which was drawn: no system is helped by the order in which a file lists things.
 """
 
@@ -20,7 +20,7 @@ from ...models.language_model import LanguageModel, Limits, generate
 from ...models.text import clean, language_of
 from ...prompts import Prompts
 from ...vectorstore import Catalogue
-from ..data.protocol import Protocol, Question
+from ..data.protocol import RankingProtocol, RankingTask
 
 Values = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class System(Structural):
         """What a table calls it."""
         ...
 
-    def rank(self, question: Question, k: int) -> list[str]:
+    def rank(self, task: RankingTask, k: int) -> list[str]:
         """The candidates, best first; without candidates, the best `k` that the user has not used."""
         ...
 
@@ -47,12 +47,12 @@ class System(Structural):
 class Data:
     """What the baselines know of a data set, computed at the first need."""
 
-    def __init__(self, protocol: Protocol, catalogue: Catalogue) -> None:
+    def __init__(self, protocol: RankingProtocol, catalogue: Catalogue) -> None:
         """`catalogue` holds the items of `protocol`."""
         self.catalogue = catalogue
         self.histories = protocol.histories
         self.titles = {item.id: item.title for item in protocol.items}
-        self.seed = protocol.choices.seed
+        self.seed = protocol.options.seed
         self.scenario = protocol.scenario
 
     @cached_property
@@ -99,37 +99,37 @@ class Data:
         return [self.place[item] for item in items if item in self.place]
 
 
-Score = Callable[[Data, Question], Values]
+Score = Callable[[Data, RankingTask], Values]
 
 
-def by_chance(data: Data, question: Question) -> Values:
+def by_chance(data: Data, task: RankingTask) -> Values:
     """Anything."""
-    return np.random.default_rng([data.seed, 1, zlib.crc32(question.user.encode())]).random(len(data.ids))
+    return np.random.default_rng([data.seed, 1, zlib.crc32(task.user.encode())]).random(len(data.ids))
 
 
-def by_popularity(data: Data, question: Question) -> Values:
+def by_popularity(data: Data, task: RankingTask) -> Values:
     """How many users used it."""
     return data.counts
 
 
-def by_words(data: Data, question: Question) -> Values:
+def by_words(data: Data, task: RankingTask) -> Values:
     """BM25 for the titles of the last ten events."""
-    words = " ".join(data.titles.get(item, "") for item in question.history[-_WORDS_FROM:])
+    words = " ".join(data.titles.get(item, "") for item in task.history[-_WORDS_FROM:])
     return np.asarray(data.catalogue.word_scores(words, data.ids), np.float64)
 
 
-def by_vectors(data: Data, question: Question) -> Values:
+def by_vectors(data: Data, task: RankingTask) -> Values:
     """Mean of the three best similarities to what was used, by text."""
-    places = data.places(question.history)
+    places = data.places(task.history)
     if not places:
         return np.zeros(len(data.ids))
     similarity = data.vectors @ data.vectors[places].T
     return np.asarray(np.sort(similarity, axis=1)[:, -_BEST:].mean(axis=1), np.float64)
 
 
-def by_item_neighbours(data: Data, question: Question) -> Values:
+def by_item_neighbours(data: Data, task: RankingTask) -> Values:
     """Item-based nearest neighbours: the sum of the cosines with what was used."""
-    places = data.places(question.history)
+    places = data.places(task.history)
     if not places:
         return np.zeros(len(data.ids))
     return np.asarray(data.cosines[places].sum(axis=0), np.float64).ravel()
@@ -152,14 +152,14 @@ class Scored:
         self.name = name
         self._data = data
 
-    def rank(self, question: Question, k: int) -> list[str]:
+    def rank(self, task: RankingTask, k: int) -> list[str]:
         """See `System`."""
-        scores = SCORES[self.name](self._data, question)
-        if question.candidates is not None:
-            own = scores[self._data.places(question.candidates)]
-            return [question.candidates[place] for place in np.argsort(-own, kind="stable")]
+        scores = SCORES[self.name](self._data, task)
+        if task.candidates is not None:
+            own = scores[self._data.places(task.candidates)]
+            return [task.candidates[place] for place in np.argsort(-own, kind="stable")]
         open_ = np.ones(len(scores), dtype=np.bool_)
-        open_[self._data.places(question.history)] = False
+        open_[self._data.places(task.history)] = False
         order = np.argsort(-scores, kind="stable")
         return [self._data.ids[place] for place in order[open_[order]][:k]]
 
@@ -177,23 +177,23 @@ class Listing:
         """The same model and templates as the recommender's."""
         self._data, self._model, self._prompts = data, model, prompts
 
-    def rank(self, question: Question, k: int) -> list[str]:
+    def rank(self, task: RankingTask, k: int) -> list[str]:
         """See `System`; raises InputError for the whole catalogue, which no prompt can hold."""
-        if question.candidates is None:
+        if task.candidates is None:
             raise InputError(_TOO_MANY)
-        shown = [clean(self._data.titles[item], 120) for item in question.candidates]
-        liked = [self._data.titles.get(item, "") for item in question.history[-_TOLD:]]
+        shown = [clean(self._data.titles[item], 120) for item in task.candidates]
+        liked = [self._data.titles.get(item, "") for item in task.history[-_TOLD:]]
         prompt = self._prompts.render(
             "listing",
             language_of(shown),
-            owner=question.user,
+            owner=task.user,
             scenario=self._data.scenario,
             lines=[clean(title, 120) for title in liked if title],
             candidates=shown,
         )
         limits = Limits(max_tokens=6 * len(shown))
         answer, _ = generate(self._model, prompt, limits=limits)
-        return listed(answer.text, question.candidates)
+        return listed(answer.text, task.candidates)
 
 
 def listed(answer: str, candidates: Sequence[str]) -> list[str]:

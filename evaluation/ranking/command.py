@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ...agent.ranking import RankingWeights
     from ...agent.settings import Settings
     from ...models.language_model import LanguageModel
-    from ..data.protocol import Choices, Protocol
+    from ..data.protocol import ProtocolOptions, RankingProtocol
 
 _BY_NAME = "movielens-100k"
 
@@ -56,7 +56,7 @@ def ranking(
     Tanqu ranks by the weights in force: those that the settings name, else those that `tanqu tune` fitted in
     this home, else its own.
     """
-    from ..data.protocol import Choices
+    from ..data.protocol import ProtocolOptions
     from .baselines import check_names
     from .page import check_page, write_page
 
@@ -67,8 +67,8 @@ def ranking(
     names = _names(baselines)
     check_names(names, with_model=True, full=full)
     weights, path = _weights(settings, _names(signals))
-    choices = Choices(users, seed, negatives, history, full)
-    protocol = _protocol(dataset, items, sequences, candidates, choices, options.scenario)
+    protocol_options = ProtocolOptions(users, seed, negatives, history, full)
+    protocol = _protocol(dataset, items, sequences, candidates, protocol_options, options.scenario)
     with options.language_model(settings) as model:
         if model is None:
             say("note: without a language model, the signal `model` is left out")
@@ -88,27 +88,27 @@ def _protocol(
     items: Path | None,
     sequences: Path | None,
     candidates: Path | None,
-    choices: "Choices",
+    protocol_options: "ProtocolOptions",
     scenario: Any,  # a Scenario, checked by the settings
-) -> "Protocol":
+) -> "RankingProtocol":
     from ..data.protocol import movielens, read_protocol
 
     if dataset and (items or sequences or candidates):
         msg = f"give either the data set's name ({dataset}) or its files, not both"
         raise InputError(msg)
     if dataset == _BY_NAME:
-        return movielens(choices)
+        return movielens(protocol_options)
     if dataset:
         msg = f"there is no data set {dataset!r}: use {_BY_NAME}, or give --items and --sequences"
         raise InputError(msg)
     if items is None or sequences is None:
         msg = f"give --items and --sequences, or the name {_BY_NAME}"
         raise InputError(msg)
-    return read_protocol(items, sequences, candidates, choices, scenario or "shop")
+    return read_protocol(items, sequences, candidates, protocol_options, scenario or "shop")
 
 
 def _run(
-    protocol: "Protocol",
+    protocol: "RankingProtocol",
     settings: "Settings",
     model: "LanguageModel | None",
     text_only: bool,

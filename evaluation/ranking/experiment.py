@@ -29,7 +29,7 @@ from ...models.text import language_of
 from ...prompts import Prompts
 from ...vectorstore import Catalogue, Engagement, open_database
 from ..data.datasets import data_folder
-from ..data.protocol import Case, Protocol, Question
+from ..data.protocol import HeldOutCase, RankingProtocol, RankingTask
 from ..metrics import bootstrap, coverage, diversity, figures, novelty, permutation_test
 from .baselines import Data, System
 
@@ -49,7 +49,10 @@ Figures = dict[str, float]
 
 @contextmanager
 def prepared(
-    protocol: Protocol, embedder: Embedder, folder: Path | None = None, progress: Progress | None = None
+    protocol: RankingProtocol,
+    embedder: Embedder,
+    folder: Path | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[Catalogue, Priors]]:
     """The catalogue of a protocol, and the model's likelihoods of its items alone.
 
@@ -91,28 +94,28 @@ class Tanqu:
         self._ranker = Ranker(catalogue, engagement, weights, priors)
         self.notes: Counter[str] = Counter()
 
-    def rank(self, question: Question, k: int) -> list[str]:
+    def rank(self, task: RankingTask, k: int) -> list[str]:
         """See `System`."""
-        return ids_of(self.ranked(question))[: k if question.candidates is None else None]
+        return ids_of(self.ranked(task))[: k if task.candidates is None else None]
 
-    def ranked(self, question: Question) -> list[Ranked]:
+    def ranked(self, task: RankingTask) -> list[Ranked]:
         """The candidates (those of the channels, if none are given) with their signals, best first."""
-        query = self._query(question)
-        if question.candidates is None:
+        query = self._query(task)
+        if task.candidates is None:
             retriever = Retriever(self._catalogue, self._engagement, query.history, query.profile)
-            found = retriever.retrieve("", self._settings.n_candidates)
+            candidates = retriever.retrieve("", self._settings.n_candidates)
         else:
-            found = as_candidates(self._catalogue, question.candidates)
+            candidates = as_candidates(self._catalogue, task.candidates)
         trace = RunTrace(self._model)
-        ranked = self._ranker.rank(found, query, trace, self._prompts, self._settings.model_scores)
+        ranked = self._ranker.rank(candidates, query, trace, self._prompts, self._settings.model_scores)
         self.notes.update(trace.notes)
         return ranked
 
-    def _query(self, question: Question) -> Query:
-        history = read_history(question.events, self._catalogue, self._settings)
+    def _query(self, task: RankingTask) -> Query:
+        history = read_history(task.events, self._catalogue, self._settings)
         language = language_of([entry.content for entry in history.entries[-_LANGUAGE_FROM:]])
-        profile = build_profile(question.user, history, language, RunTrace(None), self._prompts)
-        return Query(history, profile, "", self._settings.scenario, newest_time(question.events))
+        profile = build_profile(task.user, history, language, RunTrace(None), self._prompts)
+        return Query(history, profile, "", self._settings.scenario, newest_time(task.events))
 
 
 def only(weights: RankingWeights, names: Sequence[str]) -> RankingWeights:
@@ -136,7 +139,7 @@ class Measured:
     those of the candidates in the order given, `lists` what each system put first.
     """
 
-    protocol: Protocol
+    protocol: RankingProtocol
     systems: dict[str, list[Figures]] = field(default_factory=dict)
     signals: list[dict[str, Figures]] = field(default_factory=list)
     given: list[Figures] = field(default_factory=list)
@@ -156,9 +159,9 @@ class Measured:
 
 
 def measure(
-    protocol: Protocol, systems: Sequence[System], data: Data, progress: Progress | None = None
+    protocol: RankingProtocol, systems: Sequence[System], data: Data, progress: Progress | None = None
 ) -> Measured:
-    """Ask every system every question; no system sees a target, before or after."""
+    """Ask every system every task; no system sees a target, before or after."""
     measured = Measured(protocol)
     if progress:
         progress(0, len(protocol.cases))
@@ -173,19 +176,19 @@ def measure(
     return measured
 
 
-def _ask(system: System, case: Case, data: Data, measured: Measured) -> None:
-    """One system, one question."""
+def _ask(system: System, case: HeldOutCase, data: Data, measured: Measured) -> None:
+    """One system, one task."""
     started = time.perf_counter()
-    ranked = system.ranked(case.question) if isinstance(system, Tanqu) else None
-    ranking = system.rank(case.question, DEPTH) if ranked is None else ids_of(ranked)
+    ranked = system.ranked(case.task) if isinstance(system, Tanqu) else None
+    ranking = system.rank(case.task, DEPTH) if ranked is None else ids_of(ranked)
     measured.seconds.setdefault(system.name, []).append(time.perf_counter() - started)
     found = figures(ranking, [case.target])
-    if measured.protocol.choices.full:
+    if measured.protocol.options.full:
         found |= _of_list(ranking[:_LIST], data)
         measured.lists.setdefault(system.name, []).append(ranking[:_LIST])
     measured.systems.setdefault(system.name, []).append(found)
     if ranked is not None:
-        order = case.question.candidates or tuple(sorted(ranking))
+        order = case.task.candidates or tuple(sorted(ranking))
         measured.signals.append(_alone(ranked, order, case.target))
         measured.given.append(figures(order, [case.target]))
 
@@ -223,10 +226,10 @@ def as_json(measured: Measured) -> dict[str, Any]:
 
     The keys are those that `tanqu evaluate ranking --json` promises; figures are fractions.
     """
-    seed, cases, systems = measured.protocol.choices.seed, measured.protocol.cases, measured.systems
+    seed, cases, systems = measured.protocol.options.seed, measured.protocol.cases, measured.systems
     return {
         "dataset": measured.protocol.dataset,
-        "protocol": measured.protocol.told,
+        "protocol": measured.protocol.description,
         "systems": {name: _of_system(measured, name) for name in systems},
         "signals": {
             name: {MAIN: asdict(bootstrap(values, seed))}
@@ -235,7 +238,7 @@ def as_json(measured: Measured) -> dict[str, Any]:
         "notes": measured.notes,
         "users": [
             {
-                "user": case.question.user,
+                "user": case.task.user,
                 MAIN: {name: own[at][MAIN] for name, own in measured.systems.items()},
             }
             for at, case in enumerate(cases)
@@ -244,7 +247,7 @@ def as_json(measured: Measured) -> dict[str, Any]:
 
 
 def _of_system(measured: Measured, name: str) -> dict[str, Any]:
-    seed, values = measured.protocol.choices.seed, measured.systems[name]
+    seed, values = measured.protocol.options.seed, measured.systems[name]
     found: dict[str, Any] = {key: asdict(bootstrap([one[key] for one in values], seed)) for key in values[0]}
     if name in measured.lists:
         found[f"coverage@{_LIST}"] = coverage(measured.lists[name], len(measured.protocol.items))

@@ -1,4 +1,5 @@
 import math
+from statistics import fmean
 
 import ir_measures
 import numpy as np
@@ -9,11 +10,13 @@ from hypothesis import strategies as st
 from tanqu.evaluation.metrics import (
     CUTOFFS,
     bootstrap,
+    bootstrap_statistic,
     coverage,
     diversity,
     figures,
     hit_rate,
     ndcg,
+    ndcg_of_scores,
     novelty,
     permutation_test,
     reciprocal_rank,
@@ -148,3 +151,38 @@ def test_equal_systems_are_alike_and_far_apart_ones_are_not() -> None:
 def test_different_numbers_of_users_cannot_be_compared() -> None:
     with pytest.raises(ValueError):
         permutation_test([1.0, 0.5], [1.0, 0.5, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([1.0, 0.5, 0.2], 1.0),
+        ([0.5, 1.0, 0.2], 1 / math.log2(3)),
+        ([0.0, *[1.0] * 10], 0.0),
+        ([1.0, 1.0, 0.0], 1 / math.log2(2.5)),
+    ],
+)
+def test_ndcg_of_scores_is_that_of_one_relevant_item_and_ties_share_their_rank(
+    scores: list[float], expected: float
+) -> None:
+    assert ndcg_of_scores(np.array(scores), 0, 10) == pytest.approx(expected)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20, unique=True), st.integers(0, 19))
+def test_without_ties_ndcg_of_scores_is_that_of_the_ranking(scores: list[float], place: int) -> None:
+    target = place % len(scores)
+    ranking = sorted(range(len(scores)), key=lambda at: -scores[at])
+    expected = ndcg([str(at) for at in ranking], [str(target)], 10)
+    assert ndcg_of_scores(np.array(scores), target, 10) == pytest.approx(expected)
+
+
+def test_the_bootstrap_of_a_mean_as_a_statistic_is_about_that_of_the_mean() -> None:
+    values = np.random.default_rng(1).normal(0.5, 0.2, 100).tolist()
+    found, mean = bootstrap_statistic(values, fmean), bootstrap(values)
+    assert found is not None and found.mean == pytest.approx(mean.mean)
+    assert (found.low, found.high) == pytest.approx((mean.low, mean.high), abs=0.01)
+
+
+def test_a_statistic_that_is_undefined_has_no_interval() -> None:
+    assert bootstrap_statistic([], fmean) is None
+    assert bootstrap_statistic([1.0], lambda _: math.nan) is None

@@ -10,8 +10,8 @@ import pytest
 from tanqu.agent.chat.agent import ChatAgent, ChatEvent
 from tanqu.evaluation.chat.experiment import (
     Dialogue,
-    Measured,
     Turn,
+    TurnResult,
     evaluate_chat,
     figures,
     hold,
@@ -124,7 +124,9 @@ def test_the_judge_sees_lies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_shares_come_with_intervals_and_counts_are_totals() -> None:
     turns = [
-        Measured(f"d{at % 4}", at % 3 == 0, "x", ("chat",), tool_right=at % 5 != 0, invalid=at % 2, first=1.0)
+        TurnResult(
+            f"d{at % 4}", at % 3 == 0, "x", ("chat",), tool_right=at % 5 != 0, invalid=at % 2, first=1.0
+        )
         for at in range(40)
     ]
     found = figures(turns)

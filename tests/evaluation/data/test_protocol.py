@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tanqu.evaluation.data.protocol import Choices, Protocol, movielens, read_protocol
+from tanqu.evaluation.data.protocol import ProtocolOptions, RankingProtocol, movielens, read_protocol
 from tanqu.evaluation.ranking.baselines import Data
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
@@ -17,7 +17,7 @@ from tanqu.vectorstore.catalogue import Catalogue
 from tanqu.vectorstore.engagement import Engagement
 
 ITEMS = [f"i{at}" for at in range(40)]
-FEW = Choices(negatives=4)
+FEW = ProtocolOptions(negatives=4)
 Row = tuple[str, str, float | None, int]
 """User, item, stars (None: a purchase), seconds."""
 
@@ -52,8 +52,8 @@ def many(folder: Path, users: int = 60) -> Path:
     )  # fmt: skip
 
 
-def asked(protocol: Protocol) -> dict[str, tuple[list[str], str]]:
-    return {case.question.user: (case.question.history, case.target) for case in protocol.cases}
+def asked(protocol: RankingProtocol) -> dict[str, tuple[list[str], str]]:
+    return {case.task.user: (case.task.history, case.target) for case in protocol.cases}
 
 
 # --- what is held out -------------------------------------------------------------------------------
@@ -78,17 +78,17 @@ def test_of_events_the_last_good_new_one_by_time_is_held_out(items: Path, tmp_pa
         ("anna", "i6", 1, 700),  # not liked, and after the target
     ]
     [case] = read_protocol(items, single(tmp_path, rows), None, FEW).cases
-    assert (case.target, case.question.history) == ("i5", ["i1", "i3", "i4"])
-    assert [event.action for event in case.question.events] == ["rating", "rating", "purchase"]
-    assert all(event.time is not None and event.time.timestamp() < 500 for event in case.question.events)
-    assert not {"i1", "i2", "i3", "i4", "i6"} & set(case.question.candidates or ())
+    assert (case.target, case.task.history) == ("i5", ["i1", "i3", "i4"])
+    assert [event.action for event in case.task.events] == ["rating", "rating", "purchase"]
+    assert all(event.time is not None and event.time.timestamp() < 500 for event in case.task.events)
+    assert not {"i1", "i2", "i3", "i4", "i6"} & set(case.task.candidates or ())
 
 
 def test_the_past_is_told_from_its_end(items: Path, tmp_path: Path) -> None:
     inter = sequences(tmp_path, [("anna", ["i1", "i2", "i3", "i4"], "i5")])
-    [case] = read_protocol(items, inter, None, Choices(negatives=4, history=2)).cases
-    assert case.question.history == ["i3", "i4"]
-    assert not {"i1", "i2"} & set(case.question.candidates or ()), "what was used long ago is no negative"
+    [case] = read_protocol(items, inter, None, ProtocolOptions(negatives=4, history=2)).cases
+    assert case.task.history == ["i3", "i4"]
+    assert not {"i1", "i2"} & set(case.task.candidates or ()), "what was used long ago is no negative"
 
 
 def test_who_has_no_past_or_no_new_item_is_learnt_from_and_not_measured(items: Path, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_who_has_no_past_or_no_new_item_is_learnt_from_and_not_measured(items: P
     )  # fmt: skip
     protocol = read_protocol(items, inter, None, FEW)
     assert list(asked(protocol)) == ["anna"]
-    assert len(protocol.histories) == 4 and protocol.told["histories"] == 4
+    assert len(protocol.histories) == 4 and protocol.description["histories"] == 4
 
 
 users_ = st.dictionaries(
@@ -146,14 +146,14 @@ def test_with_another_target_everything_learnt_stays_the_same(
                 tmp_path, [(user, past, next_[chosen]) for user, (past, next_) in users.items()]
             )
         try:
-            protocol = read_protocol(items, inter, None, Choices(full=True))
+            protocol = read_protocol(items, inter, None, ProtocolOptions(full=True))
         except InputError:
             assert all(len(past) < 3 for past, _ in users.values())
             return
-        assert all(case.target == users[case.question.user][1][chosen] for case in protocol.cases)
+        assert all(case.target == users[case.task.user][1][chosen] for case in protocol.cases)
         data, others = Data(protocol, catalogue), Engagement.build(protocol.histories, ITEMS)
         learnt = [data.counts, data.cosines.toarray(), others.popularity(ITEMS), others.pairs.toarray()]
-        found.append((protocol.histories, [case.question for case in protocol.cases], learnt))
+        found.append((protocol.histories, [case.task for case in protocol.cases], learnt))
     (histories, questions, learnt), (histories_, questions_, learnt_) = found
     assert histories == histories_ and questions == questions_
     assert all(np.array_equal(one, other) for one, other in zip(learnt, learnt_, strict=True))
@@ -164,10 +164,10 @@ def test_with_another_target_everything_learnt_stays_the_same(
 
 
 def test_negatives_are_new_to_the_user_and_the_target_is_there_once(items: Path, tmp_path: Path) -> None:
-    for case in read_protocol(items, many(tmp_path), None, Choices(negatives=19)).cases:
-        candidates = case.question.candidates or ()
+    for case in read_protocol(items, many(tmp_path), None, ProtocolOptions(negatives=19)).cases:
+        candidates = case.task.candidates or ()
         assert len(candidates) == len(set(candidates)) == 20 and candidates.count(case.target) == 1
-        assert not set(candidates) & set(case.question.history) and set(candidates) <= set(ITEMS)
+        assert not set(candidates) & set(case.task.history) and set(candidates) <= set(ITEMS)
 
 
 def test_the_order_does_not_give_the_target_away(items: Path, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_the_order_does_not_give_the_target_away(items: Path, tmp_path: Path) ->
     )  # fmt: skip
     for candidates, users in ((None, 60), (listed, 30)):
         cases = read_protocol(items, many(tmp_path, users), candidates, FEW).cases
-        places = [(case.question.candidates or ()).index(case.target) for case in cases]
+        places = [(case.task.candidates or ()).index(case.target) for case in cases]
         assert len(cases) == users and set(places) == set(range(5))
         assert max(places.count(place) for place in range(5)) < users * 0.4
 
@@ -185,32 +185,34 @@ def test_given_negatives_are_the_first_of_the_list_that_are_unused(items: Path, 
     inter = sequences(tmp_path, [("anna", ["i1", "i2", "i3"], "i4"), ("ben", ["i1", "i2", "i3"], "i5")])
     listed = written(tmp_path / "s.random", "anna\ti9 i2 i8 i4 i9 i7 i6 i10", [])
     [case] = read_protocol(items, inter, listed, FEW).cases
-    assert case.question.user == "anna" and set(case.question.candidates or ()) == {
+    assert case.task.user == "anna" and set(case.task.candidates or ()) == {
         "i4", "i9", "i8", "i7", "i6",
     }  # fmt: skip
 
 
 def test_the_same_seed_draws_the_same_and_another_one_something_else(items: Path, tmp_path: Path) -> None:
-    def draw(seed: int, users: int | None = 20) -> Protocol:
-        return read_protocol(items, inter, None, Choices(users, seed, 4))
+    def draw(seed: int, users: int | None = 20) -> RankingProtocol:
+        return read_protocol(items, inter, None, ProtocolOptions(users, seed, 4))
 
     inter = many(tmp_path)
     assert draw(1) == draw(1)
     assert list(asked(draw(1))) != list(asked(draw(2)))
-    every, other = ({case.question.user: case for case in draw(seed, None).cases} for seed in (1, 2))
+    every, other = ({case.task.user: case for case in draw(seed, None).cases} for seed in (1, 2))
     assert {case.target for case in every.values()} == {case.target for case in other.values()}
     assert sum(every[user] != other[user] for user in every) > 50
     assert list(asked(draw(1, 5))) == list(asked(draw(1)))[:5], "fewer users are some of the same"
 
 
 def test_for_the_whole_catalogue_nothing_is_drawn(items: Path, tmp_path: Path) -> None:
-    protocol = read_protocol(items, many(tmp_path), None, Choices(full=True))
-    assert all(case.question.candidates is None for case in protocol.cases)
-    assert protocol.told["candidates"] == "whole catalogue" and protocol.told["negatives"] is None
+    protocol = read_protocol(items, many(tmp_path), None, ProtocolOptions(full=True))
+    assert all(case.task.candidates is None for case in protocol.cases)
+    assert (
+        protocol.description["candidates"] == "whole catalogue" and protocol.description["negatives"] is None
+    )
 
 
 def test_what_a_report_says_of_the_protocol_is_what_was_done(items: Path, tmp_path: Path) -> None:
-    told = read_protocol(items, many(tmp_path), None, Choices(7, 3, 9, 2)).told
+    told = read_protocol(items, many(tmp_path), None, ProtocolOptions(7, 3, 9, 2)).description
     wanted = {
         "users": 7,
         "items": 40,
@@ -232,7 +234,11 @@ SEQUENCES = "user_id:token\titem_id_list:token_seq\titem_id:token"
 @pytest.mark.parametrize(
     ("header", "row", "message"),
     [
-        ("user_id:token\titem_id:token", "a\ti1", r"line 1: it needs .*timestamp .*and has user_id, item_id"),
+        (
+            "user_id:token\ttitle:token",
+            "a\ti1",
+            r"line 1: it needs user_id, item_id .*and has user_id, title",
+        ),
         (EVENTS, "a\ti1\t5\t1e300", r"e\.inter, line 2: time: "),
         (EVENTS, "\ti1\t5\t100", r"e\.inter, line 2: user: "),
         (EVENTS, "a\t\t5\t100", r"e\.inter, line 2: item: "),
@@ -269,7 +275,7 @@ def test_a_wrong_list_of_candidates_is_named_with_what_is_wrong(
 def test_more_negatives_than_items_are_refused(items: Path, tmp_path: Path) -> None:
     inter = sequences(tmp_path, [("anna", ["i1", "i2", "i3"], "i4")])
     with pytest.raises(InputError, match="user 'anna' has 36 negatives, not 50: ask for fewer"):
-        read_protocol(items, inter, None, Choices(negatives=50))
+        read_protocol(items, inter, None, ProtocolOptions(negatives=50))
 
 
 # --- MovieLens --------------------------------------------------------------------------------------
@@ -294,7 +300,7 @@ def test_movielens_holds_out_the_last_film_that_was_liked(
     ]
     written(folder / "ml-100k.inter", EVENTS, rated)
     written(folder / "ml-100k.user", "user_id:token", [("1",)])
-    protocol = movielens(Choices(negatives=6))
+    protocol = movielens(ProtocolOptions(negatives=6))
     assert protocol.scenario == "video" and asked(protocol) == {"1": (["1", "2", "4"], "5")}
     [case] = protocol.cases
-    assert set(case.question.candidates or ()) == {"5", "0", "7", "8", "9", "10", "11"}, "only unrated films"
+    assert set(case.task.candidates or ()) == {"5", "0", "7", "8", "9", "10", "11"}, "only unrated films"

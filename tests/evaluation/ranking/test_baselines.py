@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tanqu.evaluation.data.protocol import Case, Choices, Protocol, Question
+from tanqu.evaluation.data.protocol import HeldOutCase, ProtocolOptions, RankingProtocol, RankingTask
 from tanqu.evaluation.ranking.baselines import BASELINES, Data, Listing, Scored, System, baselines, listed
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
@@ -30,13 +30,13 @@ HISTORIES = (
 """garden3 is used by three, and beside chess."""
 
 
-def question(*used: str, candidates: Sequence[str] | None = None, user: str = "anna") -> Question:
+def task(*used: str, candidates: Sequence[str] | None = None, user: str = "anna") -> RankingTask:
     events = [Event(id=f"e{at}", user=user, item=item, action="purchase") for at, item in enumerate(used)]
-    return Question(user, tuple(events), None if candidates is None else tuple(candidates))
+    return RankingTask(user, tuple(events), None if candidates is None else tuple(candidates))
 
 
-def protocol(choices: Choices = Choices(), *cases: Case) -> Protocol:  # noqa: B008  # frozen
-    return Protocol("small", "shop", ITEMS, cases, HISTORIES, choices)
+def protocol(choices: ProtocolOptions = ProtocolOptions(), *cases: HeldOutCase) -> RankingProtocol:  # noqa: B008  # frozen
+    return RankingProtocol("small", "shop", ITEMS, cases, HISTORIES, choices)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def system(name: str, data: Data, *answers: str) -> System:
 def test_the_candidates_come_back_each_once(
     data: Data, name: str, used: list[str], candidates: list[str]
 ) -> None:
-    asked = question(*used, candidates=candidates)
+    asked = task(*used, candidates=candidates)
     ranked = system(name, data, "[2] > [1]").rank(asked, 3)
     assert Counter(ranked) == Counter(candidates), "all of them, however few are looked at"
     assert ranked == system(name, data, "[2] > [1]").rank(asked, 3)
@@ -74,7 +74,7 @@ def test_the_candidates_come_back_each_once(
 def test_of_the_whole_catalogue_the_best_come_without_what_was_used(
     data: Data, name: str, used: list[str], k: int
 ) -> None:
-    ranked = system(name, data).rank(question(*used), k)
+    ranked = system(name, data).rank(task(*used), k)
     unused = set(IDS) - set(used)
     assert len(ranked) == len(set(ranked)) == min(k, len(unused)) and set(ranked) <= unused
 
@@ -82,7 +82,7 @@ def test_of_the_whole_catalogue_the_best_come_without_what_was_used(
 @pytest.mark.parametrize("name", ["popularity", "bm25", "vectors", "itemknn"])
 def test_what_nothing_tells_apart_stays_in_the_order_drawn(data: Data, name: str) -> None:
     alike = ["violin2", "chess4", "space3", "garden1"]
-    asked = [question("gone", candidates=order) for order in (alike, alike[::-1])]
+    asked = [task("gone", candidates=order) for order in (alike, alike[::-1])]
     assert [system(name, data).rank(one, 10) for one in asked] == [alike, alike[::-1]]
 
 
@@ -108,45 +108,47 @@ def test_an_unknown_name_and_a_listing_without_a_model_say_what_to_do(data: Data
 
 def test_popularity_counts_users_once(data: Data) -> None:
     offered = ["space3", "space0", "chess0", "garden3"]
-    assert system("popularity", data).rank(question("violin0", candidates=offered), 4) == [
+    assert system("popularity", data).rank(task("violin0", candidates=offered), 4) == [
         "garden3", "chess0", "space0", "space3",
     ]  # fmt: skip
     with Catalogue.in_memory(ITEMS, HashEmbedder(16)) as catalogue:
-        again = Protocol("small", "shop", ITEMS, (), (("space0",) * 9, ("chess0",), ("chess0",)), Choices())
+        again = RankingProtocol(
+            "small", "shop", ITEMS, (), (("space0",) * 9, ("chess0",), ("chess0",)), ProtocolOptions()
+        )
         counts = Data(again, catalogue).counts
     assert counts[data.place["space0"]] == 1 and counts[data.place["chess0"]] == 2
 
 
 def test_neighbours_are_what_the_same_users_used(data: Data) -> None:
     ranker = system("itemknn", data)
-    assert ranker.rank(question("garden3", candidates=["space0", "violin4", "chess0"]), 3)[0] == "chess0"
-    assert ranker.rank(question("space0", candidates=["garden3", "chess0", "chess1"]), 3)[0] == "chess1"
-    assert ranker.rank(question("chess1"), 1) == ["space0"], "of few users, and of no others"
-    assert ranker.rank(question("chess1", candidates=["chess1", "space0"]), 2)[0] == "space0", "not of itself"
+    assert ranker.rank(task("garden3", candidates=["space0", "violin4", "chess0"]), 3)[0] == "chess0"
+    assert ranker.rank(task("space0", candidates=["garden3", "chess0", "chess1"]), 3)[0] == "chess1"
+    assert ranker.rank(task("chess1"), 1) == ["space0"], "of few users, and of no others"
+    assert ranker.rank(task("chess1", candidates=["chess1", "space0"]), 2)[0] == "space0", "not of itself"
 
 
 def test_words_are_those_of_the_last_ten_titles(data: Data) -> None:
     offered = ["garden1", "space1", "violin1", "chess1"]
     ranker = system("bm25", data)
-    assert ranker.rank(question("violin0", candidates=offered), 4)[0] == "violin1"
+    assert ranker.rank(task("violin0", candidates=offered), 4)[0] == "violin1"
     long_ago = ["violin0", *["chess0", "chess2", "chess3"] * 4]
-    ranked = ranker.rank(question(*long_ago, candidates=offered), 4)
+    ranked = ranker.rank(task(*long_ago, candidates=offered), 4)
     assert ranked == ["chess1", "garden1", "space1", "violin1"], "an older title says nothing"
 
 
 def test_vectors_are_those_of_the_texts(data: Data) -> None:
     offered = ["garden1", "space1", "violin1", "chess1"]
-    ranked = system("vectors", data).rank(question("space0", "space2", "violin0", candidates=offered), 4)
+    ranked = system("vectors", data).rank(task("space0", "space2", "violin0", candidates=offered), 4)
     assert ranked[:2] == ["space1", "violin1"]
 
 
 def test_chance_depends_on_user_and_seed_alone(data: Data) -> None:
     ranker = Scored("random", data)
-    orders = [tuple(ranker.rank(question(candidates=IDS, user=f"u{at}"), 20)) for at in range(30)]
+    orders = [tuple(ranker.rank(task(candidates=IDS, user=f"u{at}"), 20)) for at in range(30)]
     assert len(set(orders)) == 30
-    assert ranker.rank(question("chess0", candidates=IDS, user="u0"), 20) == list(orders[0])
-    other = Data(protocol(Choices(seed=7)), data.catalogue)
-    assert Scored("random", other).rank(question(candidates=IDS, user="u0"), 20) != list(orders[0])
+    assert ranker.rank(task("chess0", candidates=IDS, user="u0"), 20) == list(orders[0])
+    other = Data(protocol(ProtocolOptions(seed=7)), data.catalogue)
+    assert Scored("random", other).rank(task(candidates=IDS, user="u0"), 20) != list(orders[0])
 
 
 # --- the model's list -------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ FOUR = ("chess1", "violin1", "garden1", "space1")
     ],
 )
 def test_a_list_is_read_for_its_numbers_and_completed(data: Data, answer: str, order: str) -> None:
-    ranked = system("listing", data, answer).rank(question("chess0", candidates=FOUR), 4)
+    ranked = system("listing", data, answer).rank(task("chess0", candidates=FOUR), 4)
     assert ranked == [FOUR[int(place) - 1] for place in order]
 
 
@@ -184,15 +186,15 @@ def test_whatever_the_model_writes_no_candidate_is_lost_or_invented(answer: str,
 def test_the_model_is_asked_once_whatever_it_answers_and_never_told_the_target(data: Data) -> None:
     for target in FOUR:
         model = ScriptedModel(replies=["none of them"])
-        asked = question("chess0", "gone", candidates=FOUR)
-        assert Listing(data, model, Prompts()).rank(Case(asked, target).question, 4) == list(FOUR)
+        asked = task("chess0", "gone", candidates=FOUR)
+        assert Listing(data, model, Prompts()).rank(HeldOutCase(asked, target).task, 4) == list(FOUR)
         [prompt] = model.history
         assert [prompt.text.count(data.titles[item]) for item in FOUR] == [1, 1, 1, 1]
         assert "- chess endgame volume 0" in prompt.text and prompt.owner == "anna"
         assert prompt.text == _prompt(data, asked), "the same for every target"
 
 
-def _prompt(data: Data, asked: Question) -> str:
+def _prompt(data: Data, asked: RankingTask) -> str:
     model = ScriptedModel(replies=["1"])
     Listing(data, model, Prompts()).rank(asked, 4)
     return model.history[0].text
@@ -201,12 +203,12 @@ def _prompt(data: Data, asked: Question) -> str:
 def test_chinese_titles_are_asked_about_in_chinese() -> None:
     items = tuple(Item(id=f"b{at}", title=f"第{at}本关于园艺的书") for at in range(4))
     with Catalogue.in_memory(items, HashEmbedder(16)) as catalogue:
-        data = Data(Protocol("书", "shop", items, (), (), Choices()), catalogue)
+        data = Data(RankingProtocol("书", "shop", items, (), (), ProtocolOptions()), catalogue)
         model = ScriptedModel(replies=["2"])
-        ranked = Listing(data, model, Prompts()).rank(question("b0", candidates=["b1", "b2", "b3"]), 3)
+        ranked = Listing(data, model, Prompts()).rank(task("b0", candidates=["b1", "b2", "b3"]), 3)
     assert ranked == ["b2", "b1", "b3"] and "候选" in model.history[0].text
 
 
 def test_a_whole_catalogue_is_no_list_for_a_prompt(data: Data) -> None:
     with pytest.raises(InputError, match="cannot rank a whole catalogue: leave it out, or leave --full out"):
-        system("listing", data, "1").rank(question("chess0"), 10)
+        system("listing", data, "1").rank(task("chess0"), 10)

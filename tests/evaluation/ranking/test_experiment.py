@@ -16,7 +16,7 @@ from tanqu.agent.ranking.signals import SIGNALS
 from tanqu.agent.ranking.weights import RankingWeights, load_weights
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.priors import Priors
-from tanqu.evaluation.data.protocol import Case, Choices, Protocol, Question
+from tanqu.evaluation.data.protocol import HeldOutCase, ProtocolOptions, RankingProtocol, RankingTask
 from tanqu.evaluation.ranking.baselines import Data, Scored, System
 from tanqu.evaluation.ranking.experiment import (
     DEPTH,
@@ -44,14 +44,14 @@ IDS = [item.id for item in ITEMS]
 KEYS = {f"{name}@{k}" for name in ("ndcg", "hr", "mrr") for k in (1, 5, 10, 20, 50)}
 
 
-def question(user: str, used: Sequence[str], candidates: Sequence[str] | None) -> Question:
+def task(user: str, used: Sequence[str], candidates: Sequence[str] | None) -> RankingTask:
     events = [
         Event(id=f"{user}{at}", user=user, item=item, action="purchase") for at, item in enumerate(used)
     ]
-    return Question(user, tuple(events), None if candidates is None else tuple(candidates))
+    return RankingTask(user, tuple(events), None if candidates is None else tuple(candidates))
 
 
-def case(at: int, full: bool) -> Case:
+def case(at: int, full: bool) -> HeldOutCase:
     """A user who keeps to a topic: the target is its fourth item, the others are of all the others."""
     topic = TOPICS[at % 5].split()[0]
     target = f"{topic}3"
@@ -62,17 +62,19 @@ def case(at: int, full: bool) -> Case:
         for step in (0, 2)
     ]
     others.insert(at % 9, target)
-    return Case(question(f"u{at}", [f"{topic}{step}" for step in range(3)], None if full else others), target)
+    return HeldOutCase(
+        task(f"u{at}", [f"{topic}{step}" for step in range(3)], None if full else others), target
+    )
 
 
-def protocol(users: int = 12, full: bool = False) -> Protocol:
+def protocol(users: int = 12, full: bool = False) -> RankingProtocol:
     """Users, and others from whom there is to learn: within a topic mostly the last item comes next."""
     cases = tuple(case(at, full) for at in range(users))
     topics = [topic.split()[0] for topic in TOPICS]
     often = [(f"{topic}1", f"{topic}2", f"{topic}5") for topic in topics] * 3
     seldom = [(f"{topic}2", f"{topic}3") for topic in topics]
-    choices = Choices(seed=5, negatives=8, full=full)
-    return Protocol("small", "shop", ITEMS, cases, (*often, *seldom), choices)
+    choices = ProtocolOptions(seed=5, negatives=8, full=full)
+    return RankingProtocol("small", "shop", ITEMS, cases, (*often, *seldom), choices)
 
 
 @pytest.fixture(scope="module")
@@ -118,20 +120,20 @@ class Fixed:
 
     name: str
     answers: Mapping[str, Sequence[str]]
-    asked: list[tuple[Question, int]] = field(default_factory=list)
+    asked: list[tuple[RankingTask, int]] = field(default_factory=list)
 
-    def rank(self, question: Question, k: int) -> list[str]:
+    def rank(self, task: RankingTask, k: int) -> list[str]:
         """The answer for this user."""
-        self.asked.append((question, k))
-        return list(self.answers[question.user])
+        self.asked.append((task, k))
+        return list(self.answers[task.user])
 
 
-def placed(protocol: Protocol, place: Callable[[int], int], name: str = "fixed") -> Fixed:
+def placed(protocol: RankingProtocol, place: Callable[[int], int], name: str = "fixed") -> Fixed:
     """Puts each user's target at a place, from 0."""
     answers = {}
     for at, one in enumerate(protocol.cases):
-        rest = [item for item in one.question.candidates or () if item != one.target]
-        answers[one.question.user] = [*rest[: place(at)], one.target, *rest[place(at) :]]
+        rest = [item for item in one.task.candidates or () if item != one.target]
+        answers[one.task.user] = [*rest[: place(at)], one.target, *rest[place(at) :]]
     return Fixed(name, answers)
 
 
@@ -141,7 +143,7 @@ def placed(protocol: Protocol, place: Callable[[int], int], name: str = "fixed")
 def test_candidates_come_back_each_once_however_few_are_looked_at(ours: Ours) -> None:
     system = ours()
     for one in protocol().cases:
-        assert Counter(system.rank(one.question, 3)) == Counter(one.question.candidates)
+        assert Counter(system.rank(one.task, 3)) == Counter(one.task.candidates)
 
 
 @quickly(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -149,20 +151,20 @@ def test_candidates_come_back_each_once_however_few_are_looked_at(ours: Ours) ->
 def test_whatever_was_used_all_candidates_come_back(
     ours: Ours, used: list[str], candidates: set[str]
 ) -> None:
-    assert sorted(ours().rank(question("anna", used, sorted(candidates)), 5)) == sorted(candidates)
+    assert sorted(ours().rank(task("anna", used, sorted(candidates)), 5)) == sorted(candidates)
 
 
 def test_of_the_whole_catalogue_the_best_come_without_what_was_used(ours: Ours) -> None:
     system = ours()
     for one in protocol(full=True).cases:
-        ranked = system.rank(one.question, 4)
-        assert len(ranked) == len(set(ranked)) == 4 and set(ranked) <= set(IDS) - set(one.question.history)
+        ranked = system.rank(one.task, 4)
+        assert len(ranked) == len(set(ranked)) == 4 and set(ranked) <= set(IDS) - set(one.task.history)
         topic = one.target[:-1]
         assert ranked[0].startswith(topic)
 
 
 def test_it_finds_what_is_planted_by_text_and_by_other_users(ours: Ours) -> None:
-    asked = question("anna", ["chess1", "chess2"], ["garden1", "chess5", "sea0", "chess4"])
+    asked = task("anna", ["chess1", "chess2"], ["garden1", "chess5", "sea0", "chess4"])
     assert set(ours("history").rank(asked, 4)[:2]) == {"chess4", "chess5"}
     assert ours("co_engagement").rank(asked, 4)[0] == "chess5"
     assert ours().rank(asked, 4)[:2] == ["chess5", "chess4"]
@@ -180,7 +182,7 @@ def test_of_signals_only_the_named_ones_have_a_weight() -> None:
 
 
 def test_a_signal_that_is_off_has_no_part_in_a_score(ours: Ours) -> None:
-    asked = protocol().cases[0].question
+    asked = protocol().cases[0].task
     assert all(set(one.signals) == {"lexical"} for one in ours("lexical").ranked(asked))
     everything = {name for one in ours().ranked(asked) for name in one.signals}
     assert {"history", "interest", "lexical", "engagement", "co_engagement", "popularity"} <= everything
@@ -189,7 +191,7 @@ def test_a_signal_that_is_off_has_no_part_in_a_score(ours: Ours) -> None:
 
 
 def test_the_model_takes_part_and_is_never_told_which_is_the_target(ours: Ours) -> None:
-    asked = protocol().cases[0].question
+    asked = protocol().cases[0].task
     favourite = (asked.candidates or ())[4]
     title = next(item.title for item in ITEMS if item.id == favourite)
     model = ScriptedModel(
@@ -222,8 +224,8 @@ def test_every_system_is_asked_each_question_once_and_told_no_target(data: Data)
     steps: list[tuple[int, int]] = []
     measure(made, systems, data, lambda done, total: steps.append((done, total)))
     for one in systems:
-        assert one.asked == [(case.question, DEPTH) for case in made.cases]
-    assert {own.name for own in fields(Question)} == {"user", "events", "candidates"}
+        assert one.asked == [(case.task, DEPTH) for case in made.cases]
+    assert {own.name for own in fields(RankingTask)} == {"user", "events", "candidates"}
     assert steps == [(done, 6) for done in range(7)]
 
 
@@ -262,7 +264,7 @@ def compared(catalogue: Catalogue, data: Data) -> dict[str, Any]:
     ours = Tanqu(
         catalogue, Engagement.build(made.histories, IDS), load_weights(), Priors(engine), None, Settings()
     )
-    answers = {one.question.user: ours.rank(one.question, DEPTH) for one in made.cases}
+    answers = {one.task.user: ours.rank(one.task, DEPTH) for one in made.cases}
     systems: list[System] = [ours, Fixed("copy", answers), Scored("random", data)]
     report = as_json(measure(made, systems, data))
     engine.dispose()
@@ -271,7 +273,7 @@ def compared(catalogue: Catalogue, data: Data) -> dict[str, Any]:
 
 def test_the_json_has_what_it_promises(compared: dict[str, Any]) -> None:
     assert json.loads(json.dumps(compared)) == compared
-    assert (compared["dataset"], compared["protocol"]) == ("small", protocol().told)
+    assert (compared["dataset"], compared["protocol"]) == ("small", protocol().description)
     assert list(compared["systems"]) == ["tanqu", "copy", "random"]
     for name, own in compared["systems"].items():
         p = set() if name == "tanqu" else {"p_against_tanqu"}
@@ -296,7 +298,7 @@ def test_equal_systems_differ_by_chance_alone_and_chance_does_not(compared: dict
 
 def test_every_user_has_a_row_whose_mean_is_the_figure(compared: dict[str, Any]) -> None:
     rows = compared["users"]
-    assert [row["user"] for row in rows] == [one.question.user for one in protocol().cases]
+    assert [row["user"] for row in rows] == [one.task.user for one in protocol().cases]
     for name, own in compared["systems"].items():
         mean = sum(row["ndcg@10"][name] for row in rows) / len(rows)
         assert mean == pytest.approx(own["ndcg@10"]["mean"])
@@ -306,7 +308,7 @@ def test_the_whole_catalogue_adds_what_a_list_is_like(ours: Ours, data: Data) ->
     made = protocol(5, full=True)
     favourites = ["chess3", "violin3"]
     systems: list[System] = [
-        ours(), Fixed("two", {one.question.user: favourites for one in made.cases}), Scored("popularity", data)
+        ours(), Fixed("two", {one.task.user: favourites for one in made.cases}), Scored("popularity", data)
     ]  # fmt: skip
     report = as_json(measure(made, systems, data))
     extra = {"novelty@10", "diversity@10", "coverage@10"}
@@ -352,6 +354,9 @@ def test_a_catalogue_is_embedded_once_and_again_when_an_item_changes(tmp_path: P
     with prepared(made, again, tmp_path) as (catalogue, _):
         assert len(catalogue) == len(ITEMS) and again.texts == 0
     other = (ITEMS[0].model_copy(update={"title": "chess openings"}), *ITEMS[1:])
-    with prepared(Protocol("small", "shop", other, (), (), Choices()), changed, tmp_path) as (catalogue, _):
+    with prepared(RankingProtocol("small", "shop", other, (), (), ProtocolOptions()), changed, tmp_path) as (
+        catalogue,
+        _,
+    ):
         assert catalogue.get([ITEMS[0].id])[0].title == "chess openings" and changed.texts >= len(ITEMS)
     assert len(list(tmp_path.iterdir())) == 2
