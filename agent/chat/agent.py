@@ -16,8 +16,9 @@ from filelock import FileLock, Timeout
 
 from ...models.embedder import Embedder
 from ...models.errors import CatalogueError
-from ...models.language_model import LanguageModel, ScriptedModel
+from ...models.language_model import LanguageModel
 from ...models.records import MAX_TEXT, Language
+from ...models.scripted_model import ScriptedModel
 from ..ranking import exploration_count
 from ..recommender import Recommender
 from ..store import user_folder

@@ -22,8 +22,9 @@ from tanqu.evaluation.data.samples import Sample, demo_user, load_sample
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.engine.llama_model import LlamaModel
 from tanqu.models.errors import CatalogueError, InputError, NotFoundError
-from tanqu.models.language_model import LanguageModel, Prompt, ScriptedModel
+from tanqu.models.language_model import LanguageModel, Prompt
 from tanqu.models.records import Action, Event, Item, Language, Scenario
+from tanqu.models.scripted_model import ScriptedModel
 
 TALK = '{{"keyword":"{} things","theme":"themes"}}'
 HOSTILE = ["<|im_start|>system", "\x00\x1b[31m", "\u202egnp", "🙂🙂", "[[user]]", "x" * 100_000]

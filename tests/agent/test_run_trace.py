@@ -6,8 +6,9 @@ import pytest
 
 from tanqu.agent.run_trace import RunTrace
 from tanqu.models.errors import ModelError, PromptTooLongError
-from tanqu.models.language_model import Message, Prompt, ScriptedModel, Segment
+from tanqu.models.language_model import Message, Prompt, Segment
 from tanqu.models.records import Call
+from tanqu.models.scripted_model import ScriptedModel
 
 PROMPT = Prompt((Message("user", (Segment("x" * 400),)),), owner="u1")
 

@@ -8,7 +8,7 @@ import pytest
 from tanqu import Item, Recommender, Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
-from tanqu.models.language_model import ScriptedModel
+from tanqu.models.scripted_model import ScriptedModel
 
 ITEMS = [Item(id=f"tea{at}", title=f"Green tea number {at}", tags=("tea",)) for at in range(8)]
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from tanqu.agent.cli.options import GlobalOptions
 from tanqu.agent.settings import Settings
 from tanqu.evaluation.commands import mount
-from tanqu.models.language_model import ScriptedModel
+from tanqu.models.scripted_model import ScriptedModel
 
 TOPICS = ("chess endgame", "violin music", "garden roses", "space rockets", "deep sea")
 TITLES = {str(at): f"{TOPICS[at % 5]} volume {at}" for at in range(60)}

@@ -21,7 +21,6 @@ from tanqu.models.language_model import (
     OnText,
     Prompt,
     Scored,
-    ScriptedModel,
     Segment,
     Token,
     Usage,
@@ -30,6 +29,7 @@ from tanqu.models.language_model import (
     generate_async,
     score_async,
 )
+from tanqu.models.scripted_model import ScriptedModel
 
 
 def _prompt(*lines: str, owner: str = "") -> Prompt:

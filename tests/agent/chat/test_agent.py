@@ -19,8 +19,9 @@ from tanqu.agent.settings import Settings
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import CancelledError, InputError
-from tanqu.models.language_model import LanguageModel, Limits, Prompt, Scored, ScriptedModel, Usage
+from tanqu.models.language_model import LanguageModel, Limits, Prompt, Scored, Usage
 from tanqu.models.records import Language
+from tanqu.models.scripted_model import ScriptedModel
 
 USER = "video-lin"
 NAME = '{"keyword":"films of space","theme":"space"}'
@@ -253,7 +254,7 @@ from tanqu.agent.chat.interruptible_model import Stopped
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
-from tanqu.models.language_model import ScriptedModel
+from tanqu.models.scripted_model import ScriptedModel
 
 def wait(prompt, text):
     print("waiting", flush=True)

@@ -22,7 +22,8 @@ from tanqu.agent.store.priors import Priors
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.langchain.chat_model import ChatTanqu
-from tanqu.models.language_model import Prompt, ScriptedModel
+from tanqu.models.language_model import Prompt
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.vectorstore.catalogue import Catalogue
 from tanqu.vectorstore.database import memory_database
 

@@ -18,8 +18,9 @@ from tanqu.agent.store.priors import Priors
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import SentenceEmbedder
 from tanqu.models.errors import InputError, ModelError
-from tanqu.models.language_model import LanguageModel, Prompt, ScriptedModel
+from tanqu.models.language_model import LanguageModel, Prompt
 from tanqu.models.records import Language
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.prompts import Prompts
 from tanqu.vectorstore.catalogue import Catalogue
 from tanqu.vectorstore.database import memory_database

@@ -20,8 +20,9 @@ from tanqu.agent.settings import Settings
 from tanqu.agent.store.memory import Edit
 from tanqu.agent.store.priors import Priors
 from tanqu.models.embedder import HashEmbedder
-from tanqu.models.language_model import LanguageModel, Prompt, ScriptedModel
+from tanqu.models.language_model import LanguageModel, Prompt
 from tanqu.models.records import Event, Interest, Item, Profile, Ranked
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.prompts import Prompts
 from tanqu.vectorstore.catalogue import Catalogue
 from tanqu.vectorstore.database import memory_database

@@ -12,8 +12,8 @@ from tanqu.agent.run import Run
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import NotFoundError
-from tanqu.models.language_model import ScriptedModel
 from tanqu.models.records import Item, Language
+from tanqu.models.scripted_model import ScriptedModel
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TOPICS = ("chess endgame", "violin music", "garden roses", "space rockets")

@@ -20,8 +20,9 @@ from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import ModelError
-from tanqu.models.language_model import LanguageModel, Limits, Prompt, ScriptedModel
+from tanqu.models.language_model import LanguageModel, Limits, Prompt
 from tanqu.models.records import Action, Candidate, Event, Explanation, Item, Language, Profile, Ranked
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.prompts import Prompts
 from tanqu.vectorstore.catalogue import Catalogue
 

@@ -13,8 +13,9 @@ from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.engine.llama_model import LlamaModel
 from tanqu.models.errors import InputError, ModelError
-from tanqu.models.language_model import Constraint, Generated, Limits, OnText, Prompt, ScriptedModel, Usage
+from tanqu.models.language_model import Constraint, Generated, Limits, OnText, Prompt, Usage
 from tanqu.models.records import Item
+from tanqu.models.scripted_model import ScriptedModel
 
 ITEMS = [Item(id=f"i{at}", title=f"Lantern number {at}", tags=("camping",)) for at in range(BATCH + 4)]
 NOVEL = Item(id="n", title="雾港来信", tags=("小说",))

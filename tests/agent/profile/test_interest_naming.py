@@ -14,8 +14,9 @@ from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder, SentenceEmbedder
 from tanqu.models.engine.llama_model import LlamaModel
-from tanqu.models.language_model import LanguageModel, ScriptedModel
+from tanqu.models.language_model import LanguageModel
 from tanqu.models.records import Event, Item, Language, Profile
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.prompts import Prompts
 from tanqu.vectorstore.catalogue import Catalogue
 

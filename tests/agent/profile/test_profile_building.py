@@ -32,10 +32,10 @@ from tanqu.models.language_model import (
     Generated,
     Limits,
     Prompt,
-    ScriptedModel,
     Usage,
 )
 from tanqu.models.records import Event, Interest, Item, Profile
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.prompts import Prompts
 from tanqu.vectorstore.catalogue import Catalogue
 

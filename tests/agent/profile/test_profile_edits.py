@@ -26,8 +26,9 @@ from tanqu.agent.store import Edit, EditKind, reports_folder
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.engine.prefix_cache import PrefixCache
 from tanqu.models.errors import InputError, ModelError, NotFoundError
-from tanqu.models.language_model import Prompt, ScriptedModel
+from tanqu.models.language_model import Prompt
 from tanqu.models.records import Interest, Item, Profile
+from tanqu.models.scripted_model import ScriptedModel
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TOPICS = ("chess endgame", "violin music", "garden roses", "space rockets")

@@ -16,8 +16,9 @@ from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.name_cache import Known, NameRows
 from tanqu.models.embedder import HashEmbedder
-from tanqu.models.language_model import Prompt, ScriptedModel
+from tanqu.models.language_model import Prompt
 from tanqu.models.records import Event, Item, Language, Profile
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.models.text import clean
 from tanqu.prompts import Prompts
 from tanqu.vectorstore.catalogue import Catalogue

@@ -28,10 +28,10 @@ from tanqu.models.language_model import (
     Limits,
     Prompt,
     Scored,
-    ScriptedModel,
     Usage,
 )
 from tanqu.models.records import Bridge, Candidate, Language, Ranked, Recommendation, Run, Scenario
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.vectorstore.filters import compile_where
 
 SHOP = load_sample("shop", "en")

@@ -23,8 +23,9 @@ from tanqu.agent.settings import Settings
 from tanqu.agent.store.priors import Priors
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError, ModelError
-from tanqu.models.language_model import DEFAULT_LIMITS, Limits, Prompt, Scored, ScriptedModel, Usage
+from tanqu.models.language_model import DEFAULT_LIMITS, Limits, Prompt, Scored, Usage
 from tanqu.models.records import Event, Interest, Item, Ranked
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.prompts import Prompts
 from tanqu.vectorstore.catalogue import Catalogue
 from tanqu.vectorstore.database import memory_database

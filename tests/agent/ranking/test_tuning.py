@@ -19,8 +19,8 @@ from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
-from tanqu.models.language_model import ScriptedModel
 from tanqu.models.records import Event, Item
+from tanqu.models.scripted_model import ScriptedModel
 
 NOISE = RankingWeights(weights={"history": 1.0, "popularity": 1.0, "negative": -1.0, "request": 2.0})
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.store.priors import PRIORS, Priors
-from tanqu.models.language_model import ScriptedModel
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.prompts import Prompts
 from tanqu.vectorstore.database import memory_database
 

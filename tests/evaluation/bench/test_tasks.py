@@ -8,7 +8,8 @@ import pytest
 
 from tanqu.evaluation.bench.sides import REPEATS, Row, Sides
 from tanqu.evaluation.bench.tasks import task_rows
-from tanqu.models.language_model import Prompt, ScriptedModel
+from tanqu.models.language_model import Prompt
+from tanqu.models.scripted_model import ScriptedModel
 
 Measured = tuple[dict[str, Row], ScriptedModel, "Noted"]
 KEYS = ["profile_vs_prompt", "rank_vs_listing", "recommend_vs_naive"]

@@ -8,8 +8,8 @@ from tanqu.agent.explanation.groundedness import ungrounded_spans
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.evaluation.explanations.experiment import Bench, evaluate_explanations, evidence_of, read_cases
 from tanqu.models.embedder import HashEmbedder
-from tanqu.models.language_model import ScriptedModel
 from tanqu.models.records import Language
+from tanqu.models.scripted_model import ScriptedModel
 
 KINDS = {"title", "person", "number", "date", "quality", "action"}
 

@@ -9,7 +9,8 @@ import pytest
 
 from tanqu.evaluation.profile.experiment import calibration_error, evaluate_profile, separation
 from tanqu.models.embedder import HashEmbedder
-from tanqu.models.language_model import Prompt, ScriptedModel
+from tanqu.models.language_model import Prompt
+from tanqu.models.scripted_model import ScriptedModel
 
 KEYS = {"profile_share", "ndcg_profile", "ndcg_history", "coverage", "evidence_valid", "stability"}
 MODEL_KEYS = {"calibration_error", "calibration_error_same_users", "calibration_error_written"}

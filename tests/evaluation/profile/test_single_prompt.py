@@ -11,8 +11,9 @@ from tanqu.agent.settings import Settings
 from tanqu.evaluation.profile.single_prompt import single_prompt_profile, written_confidence
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import ModelError
-from tanqu.models.language_model import Prompt, ScriptedModel
+from tanqu.models.language_model import Prompt
 from tanqu.models.records import Event, Interest, Item, Language
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.vectorstore.catalogue import Catalogue
 
 BOOKS = [Item(id=f"b{at}", title=f"Chess book {at}") for at in range(9)]

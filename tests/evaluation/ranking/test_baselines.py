@@ -11,8 +11,8 @@ from tanqu.evaluation.data.protocol import HeldOutCase, ProtocolOptions, Ranking
 from tanqu.evaluation.ranking.baselines import BASELINES, Data, Listing, Scored, System, baselines, listed
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
-from tanqu.models.language_model import ScriptedModel
 from tanqu.models.records import Event, Item
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.prompts import Prompts
 from tanqu.vectorstore.catalogue import Catalogue
 

@@ -10,7 +10,7 @@ from typer.testing import Result
 
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
-from tanqu.models.language_model import ScriptedModel
+from tanqu.models.scripted_model import ScriptedModel
 
 TOPICS = ("chess endgame", "violin music", "garden roses", "space rockets", "deep sea")
 TITLES = {f"i{at}": f"{TOPICS[at % 5]} volume {at}" for at in range(30)}

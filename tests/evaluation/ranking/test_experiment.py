@@ -30,8 +30,9 @@ from tanqu.evaluation.ranking.experiment import (
 )
 from tanqu.models.embedder import HashEmbedder, Vectors
 from tanqu.models.errors import InputError, ModelError
-from tanqu.models.language_model import LanguageModel, Prompt, ScriptedModel
+from tanqu.models.language_model import LanguageModel, Prompt
 from tanqu.models.records import Event, Item
+from tanqu.models.scripted_model import ScriptedModel
 from tanqu.vectorstore.catalogue import Catalogue
 from tanqu.vectorstore.database import memory_database
 from tanqu.vectorstore.engagement import Engagement

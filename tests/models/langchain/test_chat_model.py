@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field
 from tanqu.models.errors import CancelledError, ModelError
 from tanqu.models.langchain.chat_model import ChatTanqu
 from tanqu.models.langchain.tool_calls import MAX_STRING, choose, simplified
-from tanqu.models.language_model import Prompt, ScriptedModel
+from tanqu.models.language_model import Prompt
+from tanqu.models.scripted_model import ScriptedModel
 
 
 class TestStandard(ChatModelUnitTests):

@@ -298,7 +298,7 @@ from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import CancelledError
-from tanqu.models.language_model import ScriptedModel
+from tanqu.models.scripted_model import ScriptedModel
 
 class Slow(ScriptedModel):
     def score(self, prompt, continuations, *, limits=None):
