@@ -49,7 +49,7 @@ _VERBS: dict[Language, list[tuple[Verb, re.Pattern[str]]]] = {
 }
 # Claims about the user stand between a "you" and the clause of which the pick is the subject.
 _SCOPE: dict[Language, re.Pattern[str]] = {
-    "en": re.compile(rf"\byou\b.*?(?=[,;:.]\s*(?:and |so |but )?[\"“'‘]?{_ITEM}|\.\s|$)", re.DOTALL),
+    "en": re.compile(rf"\byou\b.*?(?=[,;:.]\s*(?:and |so |but )?[\"“'‘]?《?{_ITEM}|\.\s|$)", re.DOTALL),
     "zh": re.compile(
         rf"(?:(?<=因为)|(?<![带让教帮给为陪使供助对与和跟离]))[你您].*?(?=[,;:。][《“]?{_ITEM}|。|$)",
         re.DOTALL,
@@ -93,7 +93,7 @@ def claims(
         clause = _CLAUSE[language].search(masked, claim.end)
         stop = max(claim.end, min(following, clause.start() if clause else len(masked)))
         span = masked[claim.start : stop]
-        named = [titles[ord(char) - FIRST_TITLE] for char in _named(masked, claim, span)]
+        named = [_title(char, titles) for char in _named(masked, claim, span)]
         yield replace(claim, is_true=_supported(claim.verb, span, named, actions))
 
 
@@ -102,6 +102,12 @@ def _named(masked: str, claim: Claim, span: str) -> list[str]:
     following = sorted(set(re.findall(_TITLE, span)))
     before = _BEFORE_YOU.search(masked[: claim.start])
     return following or ([before[1]] if before else [])
+
+
+def _title(char: str, titles: Sequence[str]) -> str:
+    """The title that a private character stands for; empty for masked text that is no title."""
+    at = ord(char) - FIRST_TITLE
+    return titles[at] if at < len(titles) else ""
 
 
 def _claims(masked: str, language: Language) -> Iterator[Claim]:

@@ -1,5 +1,6 @@
 """The facts of each pick: which history items a reason cites, and what its sentence may rest on."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -112,6 +113,13 @@ class PickEvidence:
             self.prompt_facts, texts=(*self.prompt_facts.texts, *cited, self.request, self.interest)
         )
 
+    @cached_property
+    def template_facts(self) -> Facts:
+        """What the template may rest on: `facts`, and its own wording, which is ours and claims nothing more."""
+        sentences = messages_for(self.language, "explanation").sentences
+        wording = (re.sub(r"\{\w+\}", " ", text) for text in sentences.values() if isinstance(text, str))
+        return replace(self.facts, texts=(*self.facts.texts, *wording), described=True)
+
 
 def collect_evidence(
     catalogue: Catalogue, picks: Sequence[Ranked], query: Query, co_users: CoUsers | None = None
@@ -125,7 +133,7 @@ def collect_evidence(
         co_users: counts of other users; without them there is no social proof.
 
     Returns:
-        The evidence in the order of the picks.
+        One `PickEvidence` per pick, in order.
     """
     vectors = catalogue.vectors([pick.candidate.item.id for pick in picks])
     positions = _history_items(query.history)

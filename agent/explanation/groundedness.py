@@ -174,7 +174,9 @@ def _mask_titles(text: str, facts: Facts) -> str:
     words = {bare(action.title) for action in facts.actions if action.action == "search"}
     for at, title in sorted(enumerate(facts.titles), key=lambda pair: -len(pair[1])):
         if title:
-            before, after = ('(?<=[“"])', '(?=[”"])') if title in words else ("(?<![a-z0-9])", "(?![a-z0-9])")
+            before, after = (
+                ('(?<=[“"《])', '(?=[”"》])') if title in words else ("(?<![a-z0-9])", "(?![a-z0-9])")
+            )
             masked = chr(FIRST_TITLE + at) * len(title)
             text = re.sub(f"{before}{re.escape(title)}{after}", masked, text)
     return text
@@ -184,7 +186,7 @@ def _unknown_titles(masked: str, facts: Facts) -> Iterator[UngroundedSpan]:
     """Text in quotation marks that is in no fact."""
     for match in _QUOTED.finditer(masked):
         inner = next(group for group in match.groups() if group is not None).strip()
-        if not _is_masked(inner) and (match[0][0] == "《" or not facts.covered.has_phrase(inner)):
+        if not _is_masked(bare(inner)) and (match[0][0] == "《" or not facts.covered.has_phrase(inner)):
             yield UngroundedSpan("title", inner, match.start())
 
 
@@ -197,7 +199,9 @@ def _mask_quotes(masked: str, facts: Facts) -> str:
 
     def hide(match: re.Match[str]) -> str:
         inner = next(group for group in match.groups() if group is not None)
-        known = match[0][0] != "《" and not _is_masked(inner) and facts.covered.has_phrase(inner.strip())
+        known = (
+            match[0][0] != "《" and not _is_masked(bare(inner)) and facts.covered.has_phrase(inner.strip())
+        )
         return _MASKED_QUOTE * len(match[0]) if known else match[0]
 
     return _QUOTED.sub(hide, masked)

@@ -128,6 +128,9 @@ def new_topic_subject(item: Item, topic: str, language: Language) -> str:
         item: the pick.
         topic: the name of its topic.
         language: the language of the sentence.
+
+    Returns:
+        The quoted title, and that it is a first step into the topic.
     """
     name, topic = quoted(item.title, item, language), clean(topic, _INTEREST_SHOWN)
     return messages_for(language, "explanation").say("subject_new", name=name, topic=topic)
@@ -206,6 +209,9 @@ def new_topic_template(cited: Sequence[HistoryItem], item: Item, bridge: Bridge,
         item: the pick.
         bridge: the interest and the topic.
         language: the language of the sentence.
+
+    Returns:
+        One sentence: from which interest to which topic.
     """
     return messages_for(language, "explanation").say(
         "template_new",

@@ -133,7 +133,8 @@ def _explanation(evidence: PickEvidence, sentence: str | None) -> Explanation:
     return Explanation(
         text=evidence.with_social_proof(sentence or evidence.template),
         evidence=evidence.event_ids,
-        grounded=bool(sentence) or not ungrounded_spans(evidence.template, evidence.facts, evidence.language),
+        grounded=bool(sentence)
+        or not ungrounded_spans(evidence.template, evidence.template_facts, evidence.language),
         written_by="model" if sentence else "template",
     )
 

@@ -300,3 +300,20 @@ def test_of_what_has_no_description_only_its_tags_may_be_told(
     assert ungrounded_spans(good, facts, language) == []
     assert ungrounded_spans(bad, facts, language)
     assert ungrounded_spans(bad, replace(facts, described=True), language) == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_search_for_a_title_in_its_own_brackets_may_be_claimed(language: Language) -> None:
+    text = {
+        "en": "You searched for “《三体》”, and “《雪夜列车》” follows a train.",
+        "zh": "你搜索过《三体》，《雪夜列车》是列车故事。",
+    }[language]
+    known = Facts("《雪夜列车》", ("《雪夜列车》 a train, 列车故事",), (UserAction("“《三体》”", "search"),))
+    assert ungrounded_spans(text, known, language) == []
+    assert ungrounded_spans(text, replace(known, actions=()), language)
+
+
+def test_an_action_on_a_quoted_phrase_that_is_no_title_is_no_true_claim() -> None:
+    facts = Facts("“Alien”", ("Alien, a tale of “《deep space》”",), (UserAction("“Heat”", "like"),))
+    spans = ungrounded_spans("You searched for “《deep space》”, and “Alien” is a tale.", facts, "en")
+    assert [span.kind for span in spans if span.kind == "action"]
