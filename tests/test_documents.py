@@ -21,7 +21,10 @@ from tanqu.vectorstore.filters import compile_where
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for path in (
+        *(ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(tanqu [^`]*)`")
@@ -210,6 +213,14 @@ def test_the_founding_example_ranks_the_book_first(tmp_path: Path) -> None:
 
 
 # --- links ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_file_that_is_named_is_there(document: str) -> None:
+    folders = "agent|docs|evaluation|examples|models|prompts|tests|vectorstore"
+    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", DOCUMENTS[document])
+    ours = [name for name in named if not PLACEHOLDER.search(name) and ".xx." not in name]
+    assert [name for name in ours if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
