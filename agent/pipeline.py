@@ -27,7 +27,7 @@ from .run import Run
 from .run_assembly import StageResults, assemble
 from .run_trace import RunTrace
 from .settings import Settings
-from .store import Memory, Priors
+from .store import Memory, ScoreCache
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Pipeline:
 
     catalogue: Catalogue
     memory: Memory
-    priors: Priors
+    priors: ScoreCache
     engagement: EngagementCache
     profiles: Profiles
     prompts: Prompts

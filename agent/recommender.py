@@ -25,7 +25,7 @@ from .request import UserRequest, WhatIf, Where, unknown_user_message, user_requ
 from .run import Run
 from .run_trace import RunTrace
 from .settings import Settings, load_settings
-from .store import EditKind, Forgotten, Memory, Priors, RecordResult
+from .store import EditKind, Forgotten, Memory, RecordResult, ScoreCache, upgrade_home
 
 _NOW = datetime.max.replace(tzinfo=UTC)  # later than any event that says when
 
@@ -41,7 +41,7 @@ class Recommender:
         self,
         catalogue: Catalogue,
         memory: Memory,
-        priors: Priors,
+        priors: ScoreCache,
         model: LanguageModel | None,
         settings: Settings,
         database: Engine | None = None,
@@ -105,13 +105,14 @@ class Recommender:
         chosen = settings or load_settings(home=home)
         engine = open_database(chosen.home)
         try:
+            upgrade_home(engine, chosen.home)
             catalogue = Catalogue.open(
                 chosen.home, embedder or SentenceEmbedder(), engine, rebuild=rebuild, progress=progress
             )
-            memory = Memory(engine)
+            memory = Memory(engine, chosen.runs_kept)
             if rebuild:
                 clear_engagement(memory, chosen.home)
-            return cls(catalogue, memory, Priors(engine), model, chosen, engine)
+            return cls(catalogue, memory, ScoreCache(engine), model, chosen, engine)
         except BaseException:
             engine.dispose()
             raise
@@ -156,7 +157,7 @@ class Recommender:
         return self._pipeline.memory
 
     @property
-    def priors(self) -> Priors:
+    def priors(self) -> ScoreCache:
         """The cached likelihoods of titles."""
         return self._pipeline.priors
 
@@ -196,7 +197,7 @@ class Recommender:
             InputError: there is no model.
         """
         enricher = Enricher(self.catalogue, self.memory.engine, self.settings, self.prompts)
-        return enricher.run(RunTrace(self.model), progress)
+        return enricher.run(self.model, progress)
 
     def record(self, events: Iterable[Event | Where]) -> RecordResult:
         """Store events; those without an id get one, those without a time happened now."""
@@ -334,10 +335,7 @@ class Recommender:
 
     def undo(self, user: str) -> Profile:
         """Take back the last change; raises NotFoundError if there is none."""
-        user = valid_user(user)
-        if self.memory.undo(user) is None:
-            msg = f"there is no change of the profile of {user!r} to take back"
-            raise NotFoundError(msg)
+        self.memory.undo(valid_user(user))
         return self.profile(user)
 
     def diff(self, user: str, before: datetime, after: datetime | None = None) -> tuple[InterestChange, ...]:
@@ -356,15 +354,14 @@ class Recommender:
 
     def forget_user(self, user: str) -> Forgotten:
         """Remove everything of a user from every file, and every byte of it."""
-        return self._erasure.forget_user(valid_user(user))
+        return self._erasure().forget_user(valid_user(user))
 
     def close(self) -> None:
         """Close the catalogue and the database. The model stays open: it was not opened here."""
-        if not self._owns_home:
-            return
-        self.catalogue.close()
-        if self._database is not None:
-            self._database.dispose()
+        if self._owns_home:
+            self.catalogue.close()
+            if self._database is not None:
+                self._database.dispose()
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -381,7 +378,6 @@ class Recommender:
         if not request.words and not self.memory.has_user(request.user):
             raise NotFoundError(unknown_user_message(request.user))
 
-    @property
     def _erasure(self) -> Erasure:
         return Erasure(self.memory, self.model, self.settings.home)
 
@@ -389,7 +385,7 @@ class Recommender:
         profile = self.profile(user)
         edit = self.memory.add_edit(profile.user, kind, edit_payload(profile, kind, keyword, new))
         if kind == "forget":
-            self._erasure.forget_interest(profile.user, edit)
+            self._erasure().forget_interest(profile.user, edit)
         return self.profile(user)
 
     def _current_run(self, user: str) -> records.Run:

@@ -134,6 +134,9 @@ class Settings(BaseModel):
     language: Literal["auto", "zh", "en"] = Field("auto", description="auto, zh or en")
     scenario: Scenario = Field("shop", description="shop, video, news or social")
     n_candidates: Count = Field(200, ge=1, le=100_000, description="how many items are ranked, 1 to 100,000")
+    runs_kept: Count = Field(
+        20, ge=1, le=100_000, description="how many runs are kept of each user, 1 to 100,000"
+    )
     model_scores: Count = Field(20, ge=0, le=10_000, description="how many the model scores, 0 to 10,000")
     explore: Amount = Field(0.0, ge=0, le=1, description="the share of each list that is new, 0 to 1")
     action_weights: Annotated[

@@ -24,8 +24,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent.settings": {"models"},
     "agent.messages": {"models"},
     "agent.run_trace": {"models", "agent.messages"},
-    "agent.store": {"models", "prompts", "vectorstore", "agent.run_trace"},
-    "agent.ingest": {"models", "prompts", "vectorstore", "agent.run_trace", "agent.settings", "agent.store"},
+    "agent.store": {"models", "vectorstore"},
+    "agent.ingest": {"models", "prompts", "vectorstore", "agent.settings", "agent.store"},
 }
 BELOW_PROFILE = {
     "models",

@@ -5,12 +5,13 @@ from .database import METADATA, create_tables, memory_database, open_database, p
 from .engagement import Engagement
 from .filters import compile_where
 from .indexing import Progress
-from .items import chunks
+from .items import ItemRows, chunks
 from .lexical import tokens
 
 __all__ = [
     "Catalogue",
     "Engagement",
+    "ItemRows",
     "METADATA",
     "Progress",
     "UpsertResult",

@@ -14,12 +14,11 @@ import sqlalchemy as sa
 from pydantic import Field, ValidationError
 
 from ...models.errors import InputError
-from ...models.language_model import Constraint, Limits, Prompt
+from ...models.language_model import Constraint, LanguageModel, Limits, Prompt
 from ...models.records import Enrichment, Item, Language, Record
 from ...models.text import clean, language_of
 from ...prompts import Prompts, item_line
 from ...vectorstore import METADATA, Catalogue, Progress, chunks, create_tables
-from ..run_trace import RunTrace
 from ..settings import Settings
 from ..store import key_of
 
@@ -71,19 +70,29 @@ class Enricher:
     def __init__(
         self, catalogue: Catalogue, database: sa.Engine, settings: Settings, prompts: Prompts
     ) -> None:
-        """Create the table if it is not there."""
+        """Create the table if it is not there.
+
+        Args:
+            catalogue: the items, which get the keywords.
+            database: holds what was written, by a hash of the model and the prompt.
+            settings: the language and the scenario of the prompts.
+            prompts: the templates.
+        """
         self._catalogue, self._engine = catalogue, database
         self._settings, self._prompts = settings, prompts
         create_tables(database)
 
-    def run(self, trace: RunTrace, progress: Progress | None = None) -> Enriched:
+    def run(self, model: LanguageModel | None, progress: Progress | None = None) -> Enriched:
         """Enrich the whole catalogue; what was written before is not written again, so it can be stopped.
+
+        Returns:
+            How many items have keywords now, how many of these are new, and how many the model failed at.
 
         Raises:
             InputError: there is no model.
             CatalogueError: another process is writing.
         """
-        if trace.model is None:
+        if model is None:
             msg = (
                 "items are understood by a language model: run `tanqu models fetch NAME` "
                 "(`tanqu models list` says which), or name one with --model"
@@ -93,7 +102,7 @@ class Enricher:
         done = have = new = 0
         for part in chunks(ids, BATCH):
             items = self._catalogue.get(part)
-            found = self._understood(items, trace)
+            found = self._understood(items, model)
             before = self._catalogue.enrichments(part)
             fresh = [
                 (one, found[one.id]) for one in items if found.get(one.id) not in (None, before.get(one.id))
@@ -104,17 +113,17 @@ class Enricher:
                 progress(done, len(ids))
         return Enriched(have, new, done - have)
 
-    def _understood(self, items: Sequence[Item], trace: RunTrace) -> dict[str, Enrichment]:
+    def _understood(self, items: Sequence[Item], model: LanguageModel) -> dict[str, Enrichment]:
         """What was or is now written about these items, by id; an answer without an end is left out."""
         languages = {one.id: self._language(one) for one in items}
         prompts = {one.id: self._prompt(one, languages[one.id]) for one in items}
         forms = {id_: _FORMS[language] for id_, language in languages.items()}
-        keys = {id_: _key(trace, prompt, forms[id_]) for id_, prompt in prompts.items()}
+        keys = {id_: _key(model, prompt, forms[id_]) for id_, prompt in prompts.items()}
         written = self._known(list(keys.values()))
         for language, form in _FORMS.items():
             missing = {keys[id_]: prompts[id_] for id_, own in languages.items() if own == language}
             missing = {key: prompt for key, prompt in missing.items() if key not in written}
-            written |= self._write(missing, form, trace)
+            written |= self._write(missing, form, model)
         return {id_: _read(forms[id_], written[key]) for id_, key in keys.items() if key in written}
 
     def _language(self, item: Item) -> Language:
@@ -125,12 +134,14 @@ class Enricher:
         shown = " | ".join(part for part in (item_line(item), clean(item.text, _TEXT)) if part)
         return self._prompts.render("enrich", language, scenario=self._settings.scenario, item=shown)
 
-    def _write(self, missing: Mapping[str, Prompt], form: type[_Form], trace: RunTrace) -> dict[str, str]:
+    def _write(
+        self, missing: Mapping[str, Prompt], form: type[_Form], model: LanguageModel
+    ) -> dict[str, str]:
         """What the model writes for each prompt, kept at once."""
         if not missing:
             return {}
-        results = trace.generate(
-            "enrichment", list(missing.values()), constraint=Constraint(schema=form), limits=_LIMITS
+        results, _ = model.generate_many(
+            list(missing.values()), constraint=Constraint(schema=form), limits=_LIMITS
         )
         found = {}
         for key, one in zip(missing, results, strict=True):
@@ -151,10 +162,9 @@ class Enricher:
             return {row.key: row.text for row in rows}
 
 
-def _key(trace: RunTrace, prompt: Prompt, form: type[_Form]) -> str:
+def _key(model: LanguageModel, prompt: Prompt, form: type[_Form]) -> str:
     """A hash of the model, of all that it is shown, and of what its answer must look like."""
-    model = trace.model.fingerprint if trace.model else "none"
-    return key_of(f"{model}|{form.model_json_schema()}", prompt.text)
+    return key_of(f"{model.fingerprint}|{form.model_json_schema()}", prompt.text)
 
 
 def _read(form: type[_Form], text: str) -> Enrichment:

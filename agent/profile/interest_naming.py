@@ -21,7 +21,7 @@ from ...prompts import Prompts
 from ...vectorstore import tokens
 from ..messages import quoted
 from ..run_trace import RunTrace
-from ..store import NameStore, key_of
+from ..store import NameCache, key_of
 from .clustering import EventCluster
 from .history import History
 from .prompt_injection import strip_instructions
@@ -66,7 +66,7 @@ def name_clusters(
     language: Language,
     trace: RunTrace,
     prompts: Prompts,
-    names: NameStore | None = None,
+    names: NameCache | None = None,
     stage: str = "profile",
 ) -> list[InterestName]:
     """A name for each group, in order. Without a model, or where it fails, by the group's commonest words.

@@ -13,7 +13,7 @@ from ...models.embedder import Vectors
 from ...models.records import Horizon, Interest, Language, Polarity, Profile
 from ...prompts import Prompts
 from ..run_trace import RunTrace
-from ..store import NameStore
+from ..store import NameCache
 from .clustering import EventCluster, cluster_events
 from .history import History
 from .interest_naming import InterestName, name_clusters
@@ -31,7 +31,7 @@ def build_profile(
     prompts: Prompts,
     known: Profile | None = None,
     *,
-    names: NameStore | None = None,
+    names: NameCache | None = None,
     kept: Collection[str] = (),
 ) -> Profile:
     """The profile that the events support; without events it is empty.

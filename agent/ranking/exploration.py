@@ -19,7 +19,7 @@ from ...prompts import Prompts
 from ..profile import Query, interest_vectors, name_clusters
 from ..run_trace import RunTrace
 from ..settings import Settings
-from ..store import NOBODY, Memory, TopicNames
+from ..store import ALL_USERS, Memory
 from .diversity import duplicate_key
 from .ranker import Ranker, total_scores
 from .signals import SIGNAL_TABLE, Values, standardised
@@ -134,9 +134,15 @@ class Explorer:
         if not fields:
             return []
         read, groups = as_groups(topics, [one.place for one in fields], self._catalogue, self._settings)
-        names = TopicNames(self._memory.names)
         named = name_clusters(
-            NOBODY, read, groups, query.language, trace, self._prompts, names, stage="exploration"
+            ALL_USERS,
+            read,
+            groups,
+            query.language,
+            trace,
+            self._prompts,
+            self._memory.names,
+            stage="exploration",
         )
         known = {one.keyword.casefold() for one in query.profile.interests}
         found = [

@@ -16,7 +16,7 @@ from ...prompts import Prompts
 from ...vectorstore import Catalogue, Engagement
 from ..profile import History, Query
 from ..run_trace import RunTrace
-from ..store import Priors
+from ..store import ScoreCache
 from .signals import MODEL, SIGNAL_TABLE, SignalInputs, Values, standardised
 from .weights import RankingWeights
 
@@ -30,7 +30,7 @@ class Ranker:
     """Ranks candidates of one catalogue."""
 
     def __init__(
-        self, catalogue: Catalogue, engagement: Engagement, weights: RankingWeights, priors: Priors
+        self, catalogue: Catalogue, engagement: Engagement, weights: RankingWeights, priors: ScoreCache
     ) -> None:
         """Rank by these parts.
 
@@ -200,8 +200,20 @@ class Ranker:
             _TITLE_TOKENS,
         )
         given = trace.score("ranking", prompt, titles)
-        alone = self._priors.of(titles, query.language, query.scenario, trace, prompts)
+        alone = self._prior_likelihoods(titles, query, trace, prompts)
         return np.array([scored.mean for scored in given]), alone
+
+    def _prior_likelihoods(
+        self, titles: Sequence[str], query: Query, trace: RunTrace, prompts: Prompts
+    ) -> Values:
+        """Mean log-likelihood per token of each title given nothing, which never changes."""
+        prompt = prompts.render("likelihood", query.language, scenario=query.scenario, lines=[], request="")
+        fingerprint = trace.model.fingerprint if trace.model else ""
+
+        def score(missing: list[str]) -> list[float]:
+            return [scored.mean for scored in trace.score("prior", prompt, missing)]
+
+        return self._priors.means(fingerprint, prompt.text, titles, score)
 
 
 def _prompt_titles(history: History) -> list[str]:

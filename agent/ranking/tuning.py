@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 
 from ...models.errors import InputError
-from ...models.language_model import LanguageModel
+from ...models.language_model import LanguageModel, Prompt, Scored
 from ...models.records import Event, Item
 from ...models.text import language_of
 from ...prompts import Prompts
@@ -29,7 +29,7 @@ from ..profile import (
 )
 from ..run_trace import RunTrace
 from ..settings import Settings
-from ..store import CachedRunTrace, Memory, Priors
+from ..store import Memory, ScoreCache
 from .leave_one_out import held_out_event
 from .ranker import Ranker
 from .weight_fitting import NEGATIVES, HeldOutChoice, TuningResult, fit
@@ -53,7 +53,7 @@ class TuningInputs:
     settings: Settings
     prompts: Prompts
     weights: RankingWeights
-    priors: Priors
+    priors: ScoreCache
     model: LanguageModel | None
 
 
@@ -150,13 +150,33 @@ def _negatives(one: _HeldOut, ids: Sequence[str], seed: int) -> list[str]:
     return list(islice((item for item in drawn if item not in one.touched), NEGATIVES))
 
 
+class _CachedTrace(RunTrace):
+    """A trace that scores titles after a user's history once, so that an interrupted `tanqu tune` goes on."""
+
+    def __init__(self, model: LanguageModel, scores: ScoreCache, user: str) -> None:
+        super().__init__(model)
+        self._scores, self._user = scores, user
+
+    def score(self, stage: str, prompt: Prompt, texts: Sequence[str]) -> list[Scored]:
+        """As any trace; means of the stage "ranking" from the cache where they are known."""
+        if stage != "ranking":
+            return super().score(stage, prompt, texts)
+
+        def score(missing: list[str]) -> list[float]:
+            return [scored.mean for scored in super(_CachedTrace, self).score(stage, prompt, missing)]
+
+        fingerprint = self._require_model().fingerprint
+        means = self._scores.means(fingerprint, prompt.text, texts, score, self._user)
+        return [Scored((mean,)) for mean in means.tolist()]
+
+
 def _choice(home: TuningInputs, ranker: Ranker, one: _HeldOut, items: Sequence[Item]) -> HeldOutChoice:
     """The signals of the candidates, with the names of interests plain: they change no vector."""
     query = _query(home, one)
     raw, _ = ranker.signals(items, query)
     given = alone = None
     if home.model is not None and home.settings.model_scores:
-        trace = CachedRunTrace(home.model, home.memory.engine, one.user)
+        trace = _CachedTrace(home.model, home.priors, one.user)
         given, alone = ranker.likelihoods(items, query, trace, home.prompts)
     return HeldOutChoice(ranker.scaled(raw), given, alone, len(one.events), ranker.model_share)
 

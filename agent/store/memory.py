@@ -18,8 +18,21 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ...models.errors import CatalogueError, InputError, NotFoundError
 from ...models.records import Event, Profile, Run
-from ...vectorstore import METADATA, create_tables
-from .name_cache import NameRows
+from ...vectorstore import METADATA, ItemRows, create_tables
+from .event_rows import event_of, record_events, refuse_taken_ids, taken_to
+from .model_cache import NameCache
+from .stored_runs import (
+    CITATIONS,
+    PROFILES,
+    RUNS,
+    add_profile,
+    add_run,
+    change_profiles,
+    remove_cached_answers,
+    remove_profiles,
+    remove_runs,
+    restored,
+)
 from .tables import (
     BATCH,
     CLOCK,
@@ -28,9 +41,7 @@ from .tables import (
     IDS_PER_QUERY,
     LIKED_FROM,
     META,
-    PROFILES,
     REMOVALS,
-    RUNS,
     Edit,
     EditKind,
     Forgotten,
@@ -44,31 +55,27 @@ from .tables import (
     count_removal,
     edit_of,
     edit_row,
-    event_of,
     lock_writers,
     moment_of,
-    not_scrubbed,
-    record_events,
-    refuse_taken_ids,
-    remove_names,
-    remove_resting_on,
-    remove_runs,
-    store_profile,
-    taken_to,
+    scrub,
     ticks_of,
     user_data,
 )
+
+RUNS_KEPT = 20
 
 
 class Memory:
     """Events, profiles, edits and runs of all users in one SQL database (SQLite or PostgreSQL)."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        """Create the tables that are not there yet."""
+    def __init__(self, engine: sa.Engine, runs_kept: int = RUNS_KEPT) -> None:
+        """Create the tables that are not there yet; of each user the last `runs_kept` runs are kept."""
         self.engine = self._engine = engine
         self._sqlite = engine.dialect.name == "sqlite"
         create_tables(engine)
-        self.names = NameRows(engine)
+        self._runs_kept = runs_kept
+        self._items = ItemRows(engine)
+        self.names = NameCache(engine)
         if self.meta(CLOCK) is None:
             self._start_clock()
 
@@ -163,9 +170,10 @@ class Memory:
             )
             if removed:
                 count_removal(connection)
-                removed += remove_resting_on(connection, user, gone)
+                removed += remove_runs(connection, user, gone) + remove_profiles(connection, user, gone)
+                removed += remove_cached_answers(connection, user)
         # Even if nothing was there: an earlier attempt may have been cut off before the scrubbing.
-        return Forgotten(removed, self.scrub())
+        return Forgotten(removed, scrub(self._engine))
 
     def redact(self, user: str, ids: Iterable[str], change: Callable[[Profile], Profile]) -> Forgotten:
         """Take what was made of these events out of everything that is stored, and leave the events.
@@ -175,24 +183,18 @@ class Memory:
         Raises:
             CatalogueError: the rows are changed, but another process keeps their bytes on the disk.
         """
-        gone = set(ids)
         with self._transaction() as connection:
             lock_writers(connection)
-            rows = connection.execute(sa.select(PROFILES).where(PROFILES.c.user == user)).all()
-            for row in rows:
-                text = change(Profile.model_validate_json(row.json)).model_dump_json()
-                own = (PROFILES.c.user == user, PROFILES.c.version == row.version)
-                if text != row.json:
-                    connection.execute(sa.update(PROFILES).where(*own).values(json=text))
-            removed = remove_runs(connection, user, gone) + remove_names(connection, user)
-        return Forgotten(removed, self.scrub())
+            change_profiles(connection, user, change)
+            removed = remove_runs(connection, user, ids) + remove_cached_answers(connection, user)
+        return Forgotten(removed, scrub(self._engine))
 
     # Profiles
 
     def save_profile(self, profile: Profile, now: datetime | None = None) -> int:
         """Keep the profile as its user's newest version, unless it equals that, and return its number."""
         with self._transaction() as connection:
-            return store_profile(connection, profile, ticks_of(now))
+            return add_profile(connection, profile, ticks_of(now))
 
     def profile(self, user: str, version: int | None = None) -> Profile | None:
         """The newest profile of a user (None if there is none), or the one of that version.
@@ -249,31 +251,35 @@ class Memory:
         query = sa.select(EDITS).where(EDITS.c.user == user, EDITS.c.undone.is_(False)).order_by(EDITS.c.id)
         return self._all(query, edit_of)
 
-    def undo(self, user: str) -> Edit | None:
-        """Take back the last correction in force and return it; None if there is none."""
+    def undo(self, user: str) -> Edit:
+        """Take back the last correction in force and return it.
+
+        Raises:
+            NotFoundError: there is none.
+        """
         query = sa.select(EDITS).where(EDITS.c.user == user, EDITS.c.undone.is_(False))
         with self._transaction() as connection:
             lock_writers(connection)
             row = connection.execute(query.order_by(EDITS.c.id.desc()).limit(1)).first()
             if row is None:
-                return None
+                msg = f"there is no change of the profile of {user!r} to take back"
+                raise NotFoundError(msg)
             connection.execute(sa.update(EDITS).where(EDITS.c.id == row.id).values(undone=True))
             return edit_of(row)
 
     # Runs
 
     def save_run(self, run: Run) -> int:
-        """Keep a run and return its number."""
-        row = {"user": run.user, "created": ticks_of(run.created), "json": run.model_dump_json()}
+        """Keep a run and return its number; the user's oldest runs beyond those kept are removed."""
         with self._transaction() as connection:
-            key = connection.execute(sa.insert(RUNS).values(row)).inserted_primary_key
-            return int(key[0]) if key else 0
+            return add_run(connection, run, self._runs_kept)
 
     def runs(self, user: str, n: int | None = None) -> list[Run]:
-        """The last `n` runs of a user (default: all), oldest first."""
+        """The last `n` runs of a user (default: all that are kept), oldest first."""
         query = sa.select(RUNS.c.json).where(RUNS.c.user == user).order_by(RUNS.c.id.desc())
         query = query if n is None else query.limit(max(n, 0))
-        return self._all(query, lambda row: Run.model_validate_json(row[0]))[::-1]
+        texts = self._all(query, lambda row: str(row[0]))
+        return [restored(text, self._items.get) for text in reversed(texts)]
 
     def last_run(self, user: str) -> Run | None:
         """The newest run of a user; None if there is none."""
@@ -324,7 +330,7 @@ class Memory:
             for edit in found.edits:
                 connection.execute(sa.insert(EDITS).values(edit_row(found.user, edit)))
             if found.profile is not None:
-                store_profile(connection, found.profile, stamp)
+                add_profile(connection, found.profile, stamp)
         return found.user
 
     def forget_user(self, user: str) -> Forgotten:
@@ -337,36 +343,16 @@ class Memory:
         """
         with self._transaction() as connection:
             removed = self._delete_user(connection, user)
-        return Forgotten(removed, self.scrub())
-
-    def scrub(self) -> bool:
-        """Rewrite the SQLite files so that nothing deleted can be read from them.
-
-        False, and nothing done, on a database server, whose own vacuum and log rotation are in charge.
-
-        Raises:
-            CatalogueError: another connection is reading or writing; close it and call this again.
-        """
-        if not self._sqlite:
-            return False
-        try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                # Zeros alone left copies of 5 to 11 in 4,500 deleted rows, where pages had been split: so
-                # the file is written anew, and the log, which holds old and new pages, is cut to nothing.
-                connection.exec_driver_sql("VACUUM")
-                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
-        except OperationalError as error:
-            raise not_scrubbed(str(error.orig)) from error
-        if busy:
-            raise not_scrubbed("the log is in use")
-        return True
+        return Forgotten(removed, scrub(self._engine))
 
     def _delete_user(self, connection: Connection, user: str) -> int:
         present = set(sa.inspect(connection).get_table_names())
         tables = [one for one in METADATA.sorted_tables if one.name in present and "user" in one.c]
-        removed = sum(
-            affected(connection, sa.delete(one).where(one.c.user == user)) for one in reversed(tables)
-        )
+        counts = {
+            table.name: affected(connection, sa.delete(table).where(table.c.user == user))
+            for table in reversed(tables)
+        }
+        removed = sum(count for name, count in counts.items() if name not in CITATIONS)
         if removed:
             count_removal(connection)
         return removed

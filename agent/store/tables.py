@@ -1,10 +1,7 @@
-"""The tables of what is remembered of people, what their rows mean, and the statements that change them.
-
-All of it is used by `Memory` alone, within its transactions.
-"""
+"""The tables of events, edits and small facts, the records that their rows hold, and the clock of changes."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -13,12 +10,11 @@ from typing import Annotated, Any, Literal, TypeVar
 import sqlalchemy as sa
 from pydantic import AfterValidator, JsonValue, ValidationError
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from ...models.errors import CatalogueError, InputError
-from ...models.records import MAX_ID, Event, Id, Profile, Record, Run, Time
+from ...models.records import MAX_ID, Event, Id, Profile, Record, Time
 from ...vectorstore import METADATA
-from .name_cache import NAMES
-from .tuned import TUNED
 
 EditKind = Literal["mute", "pin", "rename", "forget"]
 Took = Literal["bought", "liked", "seen"]
@@ -41,14 +37,6 @@ EVENTS = sa.Table(
     sa.Index("events_of_user", "user", "time", "seq"),
     sa.Index("events_of_item", "item"),
 )
-PROFILES = sa.Table(
-    "profiles",
-    METADATA,
-    sa.Column("user", sa.String(MAX_ID), primary_key=True),
-    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("json", sa.Text, nullable=False),
-    sa.Column("created", sa.BigInteger, nullable=False),
-)
 EDITS = sa.Table(
     "edits",
     METADATA,
@@ -58,14 +46,6 @@ EDITS = sa.Table(
     sa.Column("payload", sa.Text, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("undone", sa.Boolean, nullable=False, default=False),
-)
-RUNS = sa.Table(
-    "runs",
-    METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("user", sa.String(MAX_ID), nullable=False, index=True),
-    sa.Column("created", sa.BigInteger, nullable=False),
-    sa.Column("json", sa.Text, nullable=False),
 )
 META = sa.Table(
     "meta",
@@ -156,21 +136,7 @@ def affected(connection: Connection, statement: Any) -> int:  # Any: SQLAlchemy'
     return result.rowcount
 
 
-def taken_to(took: Took = "seen") -> list[sa.ColumnElement[bool]]:
-    """The condition for an event that speaks for its item, as `ACTION_WEIGHTS` has it."""
-    action, value = EVENTS.c.action, EVENTS.c.value
-    liked = sa.or_(action == "like", sa.and_(action == "rating", value >= LIKED_FROM))
-    further = {"bought": [action == "purchase"], "liked": [liked], "seen": []}
-    return [
-        *further[took],
-        EVENTS.c.item.is_not(None),
-        action != "dislike",
-        sa.or_(action != "rating", value.is_(None), value >= 3),
-        sa.or_(action != "purchase", value.is_(None), value >= 0),
-    ]
-
-
-def _advance(connection: Connection, steps: int) -> int:
+def advance(connection: Connection, steps: int) -> int:
     """Move the clock on by `steps` and return where it stands; safe between processes."""
     moved = sa.cast(sa.cast(META.c.value, sa.BigInteger) + steps, sa.Text)
     connection.execute(sa.update(META).where(META.c.name == CLOCK).values(value=moved))
@@ -179,7 +145,7 @@ def _advance(connection: Connection, steps: int) -> int:
 
 def count_removal(connection: Connection) -> None:
     """Write down that something was removed, so that what was counted over all users is counted again."""
-    _advance(connection, 1)
+    advance(connection, 1)
     more = sa.cast(sa.cast(META.c.value, sa.BigInteger) + 1, sa.Text)
     if not affected(connection, sa.update(META).where(META.c.name == REMOVALS).values(value=more)):
         connection.execute(sa.insert(META).values(name=REMOVALS, value="1"))
@@ -187,79 +153,7 @@ def count_removal(connection: Connection) -> None:
 
 def lock_writers(connection: Connection) -> None:
     """Let no other transaction write until this one ends: what it reads from here on stays true."""
-    _advance(connection, 0)
-
-
-def record_events(connection: Connection, events: Iterable[Event], stamp: int) -> RecordResult:
-    """Store events in order of arrival; one without a time happened at `stamp`."""
-    if connection.dialect.name == "postgresql":
-        # It plans the look-up of ids while the table is empty, and would go on to read all of it.
-        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-    lock_writers(connection)
-    added = replaced = unchanged = 0
-    for chunk in chunks(events, BATCH):
-        last = {event.id: _row(event) for event in chunk}
-        known = _known(connection, list(last))
-        same = {key for key, row in last.items() if key in known and _says_the_same(row, known[key])}
-        # The place of an id in the arrival order is that of its last event.
-        order = dict.fromkeys(event.id for event in reversed(chunk) if event.id not in same)
-        rows = [last[key] for key in reversed(order)]
-        _write(connection, rows, [key for key in order if key in known], stamp)
-        added += len(last) - len(known)
-        unchanged += len(same)
-        replaced += len(chunk) - (len(last) - len(known)) - len(same)
-    return RecordResult(added, replaced, unchanged)
-
-
-def _write(connection: Connection, rows: list[dict[str, Any]], outdated: Sequence[str], stamp: int) -> None:
-    """Insert the rows in order of arrival, after what they replace was removed."""
-    if not rows:
-        return
-    for ids in chunks(outdated, IDS_PER_QUERY):
-        connection.execute(sa.delete(EVENTS).where(EVENTS.c.id.in_(ids)))
-    first = _advance(connection, len(rows)) - len(rows) + 1
-    for seq, row in enumerate(rows, first):
-        row.update(seq=seq, time=stamp if row["time"] is None else row["time"])
-    connection.execute(sa.insert(EVENTS), rows)
-
-
-_STORED = ("id", "user", "item", "query", "action", "value", "time")
-
-
-def _row(event: Event) -> dict[str, Any]:
-    """The columns of `_STORED`, in that order."""
-    return {
-        "id": event.id,
-        "user": event.user,
-        "item": event.item,
-        "query": event.query,
-        "action": event.action,
-        "value": event.value,
-        "time": None if event.time is None else ticks_of(event.time),
-    }
-
-
-def _says_the_same(row: dict[str, Any], stored: tuple[Any, ...]) -> bool:
-    """Whether a row adds nothing to the stored one; without a time it cannot contradict its time."""
-    *values, time = row.values()
-    return (*values, stored[-1]) == stored and time in (None, stored[-1])
-
-
-def _known(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """What is stored under these ids."""
-    query = sa.select(*(EVENTS.c[name] for name in _STORED))
-    rows = (
-        row
-        for chunk in chunks(ids, IDS_PER_QUERY)
-        for row in connection.execute(query.where(EVENTS.c.id.in_(chunk)))
-    )
-    return {row[0]: tuple(row) for row in rows}
-
-
-def event_of(row: Any) -> Event:  # Any: a row has the columns that its query names; so below
-    """The event that a row of `EVENTS` stores."""
-    values = {name: getattr(row, name) for name in _STORED}
-    return Event(**{**values, "time": moment_of(values["time"])})
+    connection.execute(sa.update(META).where(META.c.name == CLOCK).values(value=META.c.value))
 
 
 def edit_of(row: Any) -> Edit:
@@ -282,62 +176,6 @@ def _json(payload: dict[str, JsonValue]) -> str:
     return json.dumps(payload, ensure_ascii=False, allow_nan=False)
 
 
-def store_profile(connection: Connection, profile: Profile, stamp: int) -> int:
-    """Keep a profile as a new version unless it is the newest one; the number of its version."""
-    lock_writers(connection)
-    query = sa.select(PROFILES.c.version, PROFILES.c.json).where(PROFILES.c.user == profile.user)
-    newest = connection.execute(query.order_by(PROFILES.c.version.desc()).limit(1)).first()
-    text = profile.model_dump_json()
-    if newest is not None and newest.json == text:
-        return int(newest.version)
-    version = 1 if newest is None else int(newest.version) + 1
-    row = {"user": profile.user, "version": version, "json": text, "created": stamp}
-    connection.execute(sa.insert(PROFILES).values(row))
-    return version
-
-
-def remove_resting_on(connection: Connection, user: str, ids: set[str]) -> int:
-    """Delete the profile versions and runs of a user that cite one of the events."""
-    versions = [
-        row.version
-        for row in connection.execute(sa.select(PROFILES).where(PROFILES.c.user == user))
-        if ids & _cited(Profile.model_validate_json(row.json))
-    ]
-    removed = remove_runs(connection, user, ids) + remove_names(connection, user)
-    for chunk in chunks(versions, IDS_PER_QUERY):
-        chosen = sa.delete(PROFILES).where(PROFILES.c.user == user, PROFILES.c.version.in_(chunk))
-        removed += affected(connection, chosen)
-    return removed
-
-
-def remove_runs(connection: Connection, user: str, ids: set[str]) -> int:
-    """Remove the runs of a user that cite one of the events."""
-    numbers = [
-        row.id
-        for row in connection.execute(sa.select(RUNS).where(RUNS.c.user == user))
-        if ids & _cited_by_run(Run.model_validate_json(row.json))
-    ]
-    return sum(
-        affected(connection, sa.delete(RUNS).where(RUNS.c.id.in_(chunk)))
-        for chunk in chunks(numbers, IDS_PER_QUERY)
-    )
-
-
-def remove_names(connection: Connection, user: str) -> int:
-    """Remove the names of a user's groups, and what a model said after their history: both are from its words."""
-    tables = (NAMES, TUNED)
-    return sum(affected(connection, sa.delete(one).where(one.c.user == user)) for one in tables)
-
-
-def _cited(profile: Profile) -> set[str]:
-    return {key for interest in profile.interests for key in interest.evidence}
-
-
-def _cited_by_run(run: Run) -> set[str]:
-    explained = {key for one in run.recommendations for key in one.explanation.evidence}
-    return _cited(run.profile) | explained | {event.id for event in run.history}
-
-
 def user_data(data: object) -> UserData:
     """An export as a record; raises InputError if it is none, or holds data of somebody else."""
     try:
@@ -356,15 +194,31 @@ def user_data(data: object) -> UserData:
     return found
 
 
-def refuse_taken_ids(connection: Connection, data: UserData) -> None:
-    """An import must not take events away from somebody else."""
-    for row in _known(connection, [event.id for event in data.events]).values():
-        if row[1] != data.user:
-            msg = f"the event id {row[0]!r} belongs to another user here: give the event another id"
-            raise InputError(msg)
+def scrub(engine: sa.Engine) -> bool:
+    """Rewrite the SQLite files so that nothing deleted can be read from them.
+
+    Returns:
+        False, and nothing is done, on a database server, whose own vacuum and log rotation are in charge.
+
+    Raises:
+        CatalogueError: another connection is reading or writing; close it and call this again.
+    """
+    if engine.dialect.name != "sqlite":
+        return False
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            # Zeros alone left copies of 5 to 11 in 4,500 deleted rows, where pages had been split: so
+            # the file is rewritten, and the log, which holds old and new pages, is cut to nothing.
+            connection.exec_driver_sql("VACUUM")
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
+    except OperationalError as error:
+        raise _not_scrubbed(str(error.orig)) from error
+    if busy:
+        raise _not_scrubbed("the log is in use")
+    return True
 
 
-def not_scrubbed(reason: str) -> CatalogueError:
+def _not_scrubbed(reason: str) -> CatalogueError:
     """The error for bytes that could not be overwritten."""
     return CatalogueError(
         f"the rows are removed, but their bytes may still be on the disk ({reason}): close every other "

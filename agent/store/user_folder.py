@@ -11,7 +11,10 @@ from ...vectorstore import private_folder
 
 USERS = "users"
 REPORTS = "reports"
+TYPED = "typed.history"
+CONVERSATIONS = "conversations.db"
 CHAT_LOCKS = "chat-*.lock"
+OLD_CHATS = "chats"  # of all users, in homes of format 1
 
 
 def user_folder(home: Path, user: str) -> Path:
@@ -49,6 +52,8 @@ def remove_user_folder(home: Path, user: str) -> None:
     """
     refuse_open_chat(home, user)
     _remove(home / USERS / safe_name(user))
+    # The conversations of a home of format 1 that were damaged, and so could not be given to their users.
+    _remove(home / OLD_CHATS)
 
 
 def refuse_open_chat(home: Path, user: str) -> None:

@@ -25,7 +25,7 @@ from ...agent.ranking import EngagementCache, Ranker, Retriever, load_weights
 from ...agent.recommender import Recommender
 from ...agent.run_trace import RunTrace
 from ...agent.settings import load_settings
-from ...agent.store import Priors
+from ...agent.store import ScoreCache
 from ...models.embedder import Embedder, SentenceEmbedder
 from ...models.errors import InputError
 from ...models.records import Item
@@ -206,7 +206,9 @@ def measure(home: Path, size: int, told: dict[str, float] | None = None) -> dict
 def _bench(recommender: Recommender, home: Path) -> Bench:
     memory, catalogue = recommender.memory, recommender.catalogue
     counts = EngagementCache(memory, catalogue, home)
-    ranker = Ranker(catalogue, counts.engagement(RunTrace(None)), load_weights(), Priors(memory_database()))
+    ranker = Ranker(
+        catalogue, counts.engagement(RunTrace(None)), load_weights(), ScoreCache(memory_database())
+    )
     queries = []
     for user in ASKERS:
         history = read_history(memory.events(user), catalogue, recommender.settings)

@@ -15,7 +15,7 @@ from ...agent.ranking import Ranker, as_candidates, load_weights
 from ...agent.recommender import Recommender
 from ...agent.run_trace import RunTrace
 from ...agent.settings import load_settings
-from ...agent.store import Priors
+from ...agent.store import ScoreCache
 from ...models.embedder import SentenceEmbedder
 from ...models.records import Event, Item
 from ...prompts import item_line
@@ -131,7 +131,7 @@ def _rank(recommender: Recommender, user: str) -> float:
     query = Query(history, recommender.profile(user))
     ids = [one for one in recommender.catalogue.ids() if one not in history.consumed][:_CANDIDATES]
     found = as_candidates(recommender.catalogue, ids)
-    ranker = Ranker(recommender.catalogue, Engagement.empty(), load_weights(), Priors(memory_database()))
+    ranker = Ranker(recommender.catalogue, Engagement.empty(), load_weights(), ScoreCache(memory_database()))
     model = recommender.model
     ranker.rank(found, query, RunTrace(model), recommender.prompts, _CANDIDATES)
     # A trace of its own: within one, what was scored once is not scored again.

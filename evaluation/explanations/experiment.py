@@ -23,7 +23,7 @@ from ...agent.profile import History, HistoryEntry, Query, build_profile, newest
 from ...agent.ranking import Ranker, Retriever, load_weights
 from ...agent.run_trace import RunTrace
 from ...agent.settings import Settings
-from ...agent.store import Priors
+from ...agent.store import ScoreCache
 from ...models.embedder import Embedder, SentenceEmbedder
 from ...models.language_model import LanguageModel
 from ...models.records import Explanation, Id, Language, Ranked, Record, Scenario
@@ -169,7 +169,7 @@ class Bench:
         users = tuple(sorted({event.user for event in sample.events}))
         used = [[one.item for one in sample.events if one.user == user and one.item] for user in users]
         engagement = Engagement.build(used, catalogue.ids())
-        ranker = Ranker(catalogue, engagement, load_weights(), Priors(memory_database()))
+        ranker = Ranker(catalogue, engagement, load_weights(), ScoreCache(memory_database()))
         settings = Settings(scenario=scenario, language=language)
         return cls(catalogue, settings, language, engagement, ranker, users)
 

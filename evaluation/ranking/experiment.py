@@ -20,7 +20,7 @@ from ...agent.profile import Query, build_profile, newest_time, read_history
 from ...agent.ranking import SIGNALS, Ranker, RankingWeights, Retriever, as_candidates
 from ...agent.run_trace import RunTrace
 from ...agent.settings import Settings
-from ...agent.store import Priors
+from ...agent.store import ScoreCache
 from ...models.embedder import Embedder
 from ...models.errors import InputError
 from ...models.language_model import LanguageModel
@@ -53,7 +53,7 @@ def prepared(
     embedder: Embedder,
     folder: Path | None = None,
     progress: Progress | None = None,
-) -> Iterator[tuple[Catalogue, Priors]]:
+) -> Iterator[tuple[Catalogue, ScoreCache]]:
     """The catalogue of a protocol, and the model's likelihoods of its items alone.
 
     Both are kept in `folder` (the data folder by default) under a hash of the items and the embedder, so that
@@ -68,7 +68,7 @@ def prepared(
         with Catalogue.open(home, embedder, engine) as catalogue:
             if len(catalogue) < len(protocol.items):
                 catalogue.upsert(protocol.items, progress)
-            yield catalogue, Priors(engine)
+            yield catalogue, ScoreCache(engine)
     finally:
         engine.dispose()
 
@@ -83,7 +83,7 @@ class Tanqu:
         catalogue: Catalogue,
         engagement: Engagement,
         weights: RankingWeights,
-        priors: Priors,
+        priors: ScoreCache,
         model: LanguageModel | None,
         settings: Settings,
     ) -> None:

@@ -17,8 +17,8 @@ from tanqu.agent.chat.agent import ChatAgent
 from tanqu.agent.chat.langchain import call_limits
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
+from tanqu.agent.store import ScoreCache
 from tanqu.agent.store.memory import Memory
-from tanqu.agent.store.priors import Priors
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.langchain.chat_model import ChatTanqu
@@ -36,7 +36,7 @@ def recommender(tmp_path: Path) -> Iterator[Recommender]:
     engine = memory_database()
     catalogue = Catalogue.in_memory(sample.items, HashEmbedder())
     settings = Settings(home=tmp_path, scenario="video", language="en")
-    with Recommender(catalogue, Memory(engine), Priors(engine), None, settings, engine) as made:
+    with Recommender(catalogue, Memory(engine), ScoreCache(engine), None, settings, engine) as made:
         made.record(sample.events)
         yield made
 

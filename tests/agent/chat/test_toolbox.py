@@ -12,8 +12,8 @@ from tanqu.agent.chat.toolbox import Toolbox
 from tanqu.agent.messages import messages_for
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
+from tanqu.agent.store import ScoreCache
 from tanqu.agent.store.memory import Memory
-from tanqu.agent.store.priors import Priors
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import Embedder, HashEmbedder, SentenceEmbedder
 from tanqu.models.errors import InputError
@@ -39,7 +39,7 @@ def _toolbox(
     engine = memory_database()
     catalogue = Catalogue.in_memory([*sample.items, TRAP], embedder or HashEmbedder())
     chosen = Settings(home=home, scenario="video", language=language)
-    recommender = Recommender(catalogue, Memory(engine), Priors(engine), None, chosen)
+    recommender = Recommender(catalogue, Memory(engine), ScoreCache(engine), None, chosen)
     recommender.record(sample.events)
     return Toolbox(recommender, user, language)
 

@@ -13,8 +13,8 @@ from tanqu.agent.chat.toolbox import Toolbox
 from tanqu.agent.chat.understanding import Chooser, _interest
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
+from tanqu.agent.store import ScoreCache
 from tanqu.agent.store.memory import Memory
-from tanqu.agent.store.priors import Priors
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import SentenceEmbedder
 from tanqu.models.errors import InputError, ModelError
@@ -35,7 +35,7 @@ def _chooser(home: Path, language: Language, model: LanguageModel | None = None)
     engine = memory_database()
     catalogue = Catalogue.in_memory(sample.items, EMBEDDER)
     chosen = Settings(home=home, scenario="video", language=language)
-    recommender = Recommender(catalogue, Memory(engine), Priors(engine), None, chosen)
+    recommender = Recommender(catalogue, Memory(engine), ScoreCache(engine), None, chosen)
     recommender.record(sample.events)
     tools = Toolbox(recommender, "video-lin", language)
     tools.carry_out(calls.Recommend())

@@ -17,8 +17,8 @@ from tanqu.agent.ranking.retrieval import as_candidates
 from tanqu.agent.ranking.weights import load_weights
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
+from tanqu.agent.store import ScoreCache
 from tanqu.agent.store.memory import Edit
-from tanqu.agent.store.priors import Priors
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.language_model import LanguageModel, Prompt
 from tanqu.models.records import Event, Interest, Item, Profile, Ranked
@@ -55,7 +55,7 @@ EVENTS = [
 def ranker() -> Iterator[Ranker]:
     engine = memory_database()
     with Catalogue.in_memory(ITEMS, HashEmbedder(256)) as catalogue:
-        yield Ranker(catalogue, Engagement.empty(catalogue.ids()), load_weights(), Priors(engine))
+        yield Ranker(catalogue, Engagement.empty(catalogue.ids()), load_weights(), ScoreCache(engine))
     engine.dispose()
 
 

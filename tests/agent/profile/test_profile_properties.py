@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from tanqu.agent.profile.profile_building import build_profile
 from tanqu.agent.profile.prompt_injection import strip_instructions
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
-from tanqu.agent.store.name_cache import Known, NameRows
+from tanqu.agent.store.model_cache import NAMES, NameCache
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.language_model import Prompt
 from tanqu.models.records import Event, Item, Language, Profile
@@ -63,7 +64,7 @@ def build(
     events: list[Event],
     model: ScriptedModel | None = None,
     known: Profile | None = None,
-    names: NameRows | None = None,
+    names: NameCache | None = None,
     language: Language = "en",
 ) -> Profile:
     history = read(catalogue, events)
@@ -109,7 +110,7 @@ def test_the_order_in_which_events_of_equal_time_arrive_does_not_matter(
 def test_events_told_one_by_one_give_the_profile_of_all_at_once(
     catalogue: Catalogue, events: list[Event]
 ) -> None:
-    names = NameRows(memory_database())
+    names = NameCache(memory_database())
     step: Profile | None = None
     for end in range(1, len(events) + 1):
         step = build(catalogue, events[:end], ScriptedModel(reply=echo), step, names)
@@ -120,7 +121,7 @@ def test_events_told_one_by_one_give_the_profile_of_all_at_once(
 @settings(max_examples=30, deadline=None)
 @given(events=histories)
 def test_what_was_named_once_is_not_asked_again(catalogue: Catalogue, events: list[Event]) -> None:
-    names, model = NameRows(memory_database()), ScriptedModel(reply=echo)
+    names, model = NameCache(memory_database()), ScriptedModel(reply=echo)
     first = build(catalogue, events, model, None, names)
     asked = len(model.history)
     assert build(catalogue, events, model, None, names) == first and len(model.history) == asked
@@ -214,26 +215,14 @@ def test_ten_thousand_events_have_a_profile_in_seconds() -> None:
     assert len(supported) >= 9_000 and trace.seconds["profile"] < 5
 
 
-class Names:
-    """Keeps names in a dictionary, and says how often it was asked."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, tuple[str, float]] = {}
-
-    def known(self, user: str, keys: object) -> Known:
-        """Everything."""
-        return self.kept
-
-    def keep(self, user: str, language: Language, names: Known) -> None:
-        """These alone."""
-        self.kept = dict(names)
-
-
 def test_a_name_that_will_not_do_is_not_kept(catalogue: Catalogue) -> None:
     events = [Event(id=item, user="u", item=item, action="view", time=START) for item in ("0-0", "0-1")]
     copied = json.dumps({"keyword": "Chess Endgame 1", "theme": "games"})
-    names = Names()
+    engine = memory_database()
+    names = NameCache(engine)
     history = read(catalogue, events)
     model = ScriptedModel(reply=lambda _: copied)
     [interest] = build_profile("u", history, "en", RunTrace(model), PROMPTS, names=names).interests
-    assert interest.named_by == "template" and names.kept == {}
+    assert interest.named_by == "template"
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(NAMES)).all() == []

@@ -20,7 +20,7 @@ from tanqu.agent.ranking.signals import SIGNALS, interest_score
 from tanqu.agent.ranking.weights import RankingWeights, load_weights
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
-from tanqu.agent.store.priors import Priors
+from tanqu.agent.store import ScoreCache
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError, ModelError
 from tanqu.models.language_model import DEFAULT_LIMITS, Limits, Prompt, Scored, Usage
@@ -55,9 +55,9 @@ def catalogue() -> Iterator[Catalogue]:
 
 
 @pytest.fixture(scope="module")
-def priors() -> Iterator[Priors]:
+def priors() -> Iterator[ScoreCache]:
     engine = memory_database()
-    yield Priors(engine)
+    yield ScoreCache(engine)
     engine.dispose()
 
 
@@ -66,7 +66,7 @@ Rank = Callable[..., list[Ranked]]
 
 def ranked(
     catalogue: Catalogue,
-    priors: Priors,
+    priors: ScoreCache,
     *done: str,
     ids: list[str] | None = None,
     request: str = "",
@@ -89,7 +89,7 @@ def ranked(
 
 
 @pytest.fixture
-def rank(catalogue: Catalogue, priors: Priors) -> Rank:
+def rank(catalogue: Catalogue, priors: ScoreCache) -> Rank:
     return partial(ranked, catalogue, priors)
 
 
@@ -229,7 +229,7 @@ def scorer(_prompt: Prompt, text: str) -> float:
 )
 def test_a_ranking_is_a_permutation_whose_signals_add_up(
     catalogue: Catalogue,
-    priors: Priors,
+    priors: ScoreCache,
     done: list[tuple[str, str]],
     chosen: list[str],
     request: str,
@@ -289,7 +289,7 @@ def test_the_model_lifts_what_it_finds_likely_beyond_its_prior(rank: Rank) -> No
 
 @pytest.mark.parametrize(("users", "share"), [(0, 1.0), (20, 0.6), (10**7, 0.2)])
 def test_the_model_counts_less_the_more_other_users_are_known(
-    catalogue: Catalogue, priors: Priors, users: int, share: float
+    catalogue: Catalogue, priors: ScoreCache, users: int, share: float
 ) -> None:
     others = Engagement.build([["chess0", "garden3"]], list(BY_ID)) if users else Engagement.empty()
     ranker = Ranker(catalogue, replace(others, users=users), OURS, priors)

@@ -256,5 +256,7 @@ def test_another_history_is_read_anew_and_takes_the_place_of_the_one_before(tmp_
         model.history.clear()
         assert len(held_out_choices(inputs(shop), 1, 0)) == 1 and len(model.history) == 1
         with shop.memory.engine.connect() as connection:
-            rows = connection.exec_driver_sql("SELECT count(*) FROM tuned_likelihoods").scalar()
+            rows = connection.exec_driver_sql(
+                "SELECT count(*) FROM model_scores WHERE \"user\" <> ''"
+            ).scalar()
         assert rows == NEGATIVES + 1 and first is not None

@@ -16,18 +16,24 @@ from sqlalchemy.dialects import postgresql
 
 from tanqu.agent.profile.event_weights import event_weight
 from tanqu.agent.store.memory import Edit, Forgotten, Memory, RecordResult
+from tanqu.agent.store.stored_runs import RUN_EVENTS, RUNS
 from tanqu.agent.store.tables import EVENTS
+from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import CatalogueError, InputError, NotFoundError
 from tanqu.models.records import (
+    Bridge,
+    Candidate,
     Event,
     Explanation,
     HistoryEvent,
     Interest,
     Item,
     Profile,
+    Ranked,
     Recommendation,
     Run,
 )
+from tanqu.vectorstore.catalogue import Catalogue
 from tanqu.vectorstore.database import METADATA, memory_database, open_database
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -420,7 +426,9 @@ def test_edits_are_kept_in_order_and_undone_from_the_end(memory: Memory) -> None
     assert memory.undo("anna") == rename
     pin = memory.add_edit("anna", "pin", {"events": ["e1", "e2"]})
     assert memory.edits("anna") == [mute, pin]
-    assert [memory.undo("anna"), memory.undo("anna"), memory.undo("anna")] == [pin, mute, None]
+    assert [memory.undo("anna"), memory.undo("anna")] == [pin, mute]
+    with pytest.raises(NotFoundError, match="no change"):
+        memory.undo("anna")
     assert memory.edits("anna") == []
     assert len(memory.edits("小明")) == 1
 
@@ -480,6 +488,84 @@ def test_runs_come_back_whole_and_in_order(memory: Memory) -> None:
     assert memory.runs("anna", 2) == runs[1:]
     assert memory.runs("anna", 0) == []
     assert memory.last_run("anna") == runs[-1]
+
+
+def ranked(items: list[Item]) -> tuple[Ranked, ...]:
+    """Candidates with values of different signals, one of them new for the user."""
+    bridge = Bridge(interest="书", topic="山", theme="户外")
+    return tuple(
+        Ranked(
+            candidate=Candidate(
+                item=item,
+                channels={"dense": 0.5} if at else {"dense": 0.25, "lexical": 12.5},
+                interest="书" if at else None,
+                new_for_you=None if at else bridge,
+            ),
+            rank=at + 1,
+            score=1.0 / (at + 1),
+            signals={"interest": 0.125, "negative": -0.5} if at else {"interest": 1 / 3},
+            raw={"interest": 123456.789, "request": 0.0},
+            rank_without_model=at + 2 if at else None,
+        )
+        for at, item in enumerate(items)
+    )
+
+
+def test_candidates_come_back_with_items_of_the_catalogue_and_six_digits(home: Path) -> None:
+    items = [Item(id="i", title="三体"), Item(id="j", title="J", text="x" * 5_000, attributes={"price": 3})]
+    engine = open_database(home)
+    with Catalogue.open(home, HashEmbedder(), engine) as catalogue:
+        catalogue.upsert(items)
+        memory = Memory(engine)
+        run = a_run().model_copy(update={"candidates": ranked(items)})
+        memory.save_run(run)
+        with engine.connect() as connection:
+            assert "xxx" not in str(connection.scalar(sa.select(RUNS.c.json)))
+        found = memory.last_run("anna")
+        assert found is not None
+        assert [one.candidate for one in found.candidates] == [one.candidate for one in run.candidates]
+        assert [one.rank_without_model for one in found.candidates] == [None, 3]
+        assert [one.signals for one in found.candidates] == [
+            {"interest": 0.333333},
+            {"interest": 0.125, "negative": -0.5},
+        ]
+        assert found.candidates[0].raw == {"interest": 123457.0, "request": 0.0}
+        catalogue.delete(["i", "j"])
+        kept = memory.last_run("anna")
+        assert kept is not None and kept.recommendations == run.recommendations
+        assert [one.candidate.item.title for one in kept.candidates] == ["三体", "j"]
+
+
+def test_the_last_runs_of_each_user_are_kept() -> None:
+    engine = memory_database()
+    memory = Memory(engine, runs_kept=2)
+    memory.save_run(a_run("小明"))
+    runs = [a_run(evidence=(f"e{at}",), request=str(at)) for at in range(4)]
+    for run in runs:
+        memory.save_run(run)
+    assert memory.runs("anna") == runs[2:] and len(memory.runs("小明")) == 1
+    with engine.connect() as connection:
+        events = set(connection.scalars(sa.select(RUN_EVENTS.c.event).where(RUN_EVENTS.c.user == "anna")))
+    assert events == {"e2", "e3"}
+    engine.dispose()
+
+
+def test_a_run_is_forgotten_with_an_event_of_its_history_its_profile_or_a_reason(memory: Memory) -> None:
+    memory.record([an_event(key) for key in ("h", "p", "r", "free")])
+    run = a_run(evidence=("other",))
+    history = (HistoryEvent(id="h", action="view", text="三体"),)
+    explained = run.recommendations[0].explanation.model_copy(update={"evidence": ("r",)})
+    pick = run.recommendations[0].model_copy(update={"explanation": explained})
+    changes: list[dict[str, object]] = [
+        {"history": history},
+        {"profile": a_profile(evidence=("p",))},
+        {"recommendations": (pick,)},
+    ]
+    for change in changes:
+        memory.save_run(run.model_copy(update=change))
+    for left, key in ((3, "free"), (2, "h"), (1, "p"), (0, "r")):
+        memory.forget_events("anna", [key])
+        assert len(memory.runs("anna")) == left
 
 
 def test_small_facts_are_kept_by_name(memory: Memory) -> None:

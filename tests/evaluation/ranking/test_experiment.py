@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tanqu.agent.ranking.signals import SIGNALS
 from tanqu.agent.ranking.weights import RankingWeights, load_weights
 from tanqu.agent.settings import Settings
-from tanqu.agent.store.priors import Priors
+from tanqu.agent.store import ScoreCache
 from tanqu.evaluation.data.protocol import HeldOutCase, ProtocolOptions, RankingProtocol, RankingTask
 from tanqu.evaluation.ranking.baselines import Data, Scored, System
 from tanqu.evaluation.ranking.experiment import (
@@ -90,9 +90,9 @@ def data(catalogue: Catalogue) -> Data:
 
 
 @pytest.fixture
-def priors() -> Iterator[Priors]:
+def priors() -> Iterator[ScoreCache]:
     engine = memory_database()
-    yield Priors(engine)
+    yield ScoreCache(engine)
     engine.dispose()
 
 
@@ -100,7 +100,7 @@ Ours = Callable[..., Tanqu]
 
 
 @pytest.fixture
-def ours(catalogue: Catalogue, priors: Priors) -> Ours:
+def ours(catalogue: Catalogue, priors: ScoreCache) -> Ours:
     def make(
         *signals: str,
         others: bool = True,
@@ -263,7 +263,7 @@ def compared(catalogue: Catalogue, data: Data) -> dict[str, Any]:
     """The report of the recommender, a copy of it under another name, and chance."""
     made, engine = protocol(), memory_database()
     ours = Tanqu(
-        catalogue, Engagement.build(made.histories, IDS), load_weights(), Priors(engine), None, Settings()
+        catalogue, Engagement.build(made.histories, IDS), load_weights(), ScoreCache(engine), None, Settings()
     )
     answers = {one.task.user: ours.rank(one.task, DEPTH) for one in made.cases}
     systems: list[System] = [ours, Fixed("copy", answers), Scored("random", data)]

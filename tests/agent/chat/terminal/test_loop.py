@@ -31,8 +31,8 @@ from tanqu.agent.chat.terminal.view import PlainView, RichView
 from tanqu.agent.messages import messages_for
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
+from tanqu.agent.store import ScoreCache
 from tanqu.agent.store.memory import Memory
-from tanqu.agent.store.priors import Priors
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.records import Language
@@ -48,7 +48,7 @@ def _recommender(home: Path, language: Language) -> Recommender:
     engine = memory_database()
     catalogue = Catalogue.in_memory(sample.items, HashEmbedder())
     made = Recommender(
-        catalogue, Memory(engine), Priors(engine), None, Settings(home=home, scenario="video"), engine
+        catalogue, Memory(engine), ScoreCache(engine), None, Settings(home=home, scenario="video"), engine
     )
     made.record(sample.events)
     return made
