@@ -1,4 +1,4 @@
-"""How Tanqu is set up, and how much each action counts: one `Settings` model and two tables.
+"""The settings: one `Settings` model, and the weight of each action and the half-lives as two tables.
 
 A value is taken from the first place that has it: explicit arguments, the environment (`TANQU_HOME`,
 `TANQU_MODEL`, ...), `settings.toml` in the home folder, the defaults below.
@@ -35,9 +35,10 @@ ACTION_WEIGHTS: Mapping[str, float] = {
     "rating_1": -2.5,
     "dislike": -3.0,
 }
-"""What one event adds to its interest, before decay; negative weights make negative interests.
+"""What one event adds to its interest, before decay: here the weight of a purchase is set.
 
-Half stars lie between their neighbours; a rating without stars counts as three.
+A home changes it in its `settings.toml` (`[action_weights]`); `agent/profile/event_weights.py` applies it. Negative
+weights make negative interests. Half stars lie between their neighbours; a rating without stars counts as three.
 """
 
 HALF_LIFE: Mapping[Scenario, timedelta] = {
@@ -46,7 +47,7 @@ HALF_LIFE: Mapping[Scenario, timedelta] = {
     "video": timedelta(weeks=6),
     "shop": timedelta(days=182.5),
 }
-"""After how much time an event counts half: what moves fast is forgotten fast."""
+"""The time after which an event counts half, shorter where tastes change faster."""
 
 SETTINGS_FILE = "settings.toml"
 ENVIRONMENT_PREFIX = "TANQU_"
@@ -93,7 +94,7 @@ def _hours() -> dict[Scenario, float]:
 
 
 def _check_weights(weights: dict[str, float]) -> dict[str, float]:
-    """Keep what the profile promises: a purchase never lowers an interest, a dislike never raises it."""
+    """Refuse weights with which a purchase could lower an interest, or a dislike raise one."""
     stars = [weights[key] for key in _STARS]
     wrong = {
         f"unknown actions {sorted(set(weights) - set(ACTION_WEIGHTS))}": set(weights) > set(ACTION_WEIGHTS),

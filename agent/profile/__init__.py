@@ -1,7 +1,13 @@
-"""Room."""
+"""The user profile: a history, the weights of its events, its clusters, their names, and the user's edits.
+
+In: the events of a user, the catalogue, what the store has of earlier names, edits and profiles.
+Out: a `History` (events with vectors and weights), a `Profile` (named, weighted interests), a `Query` to rank for.
+The weight of each action is set in `agent/settings.py` (`ACTION_WEIGHTS`) and applied in `event_weights.py`.
+May import: agent.store, agent.settings, agent.messages, agent.run_trace, vectorstore, prompts, models.
+"""
 
 from .clustering import EventCluster, average_linkage
-from .event_weights import event_weights, newest_time
+from .event_weights import decayed_weights, newest_time
 from .history import History, HistoryEntry, read_history
 from .profile_building import build_profile, interest_vectors, name_clusters
 from .profile_edits import (
@@ -19,25 +25,25 @@ from .profiles import Profiles
 from .query import Query
 
 __all__ = [
-    "InterestChange",
-    "HistoryEntry",
     "EventCluster",
     "History",
+    "HistoryEntry",
+    "InterestChange",
     "Profiles",
     "Query",
     "apply_edits",
+    "average_linkage",
     "build_profile",
     "compare_profiles",
-    "event_weights",
+    "decayed_weights",
+    "edit_payload",
     "forgotten_events",
     "interest_vectors",
-    "average_linkage",
     "name_clusters",
     "newest_time",
-    "edit_payload",
     "pinned_events",
     "read_history",
-    "without_muted",
     "without_events",
     "without_interests",
+    "without_muted",
 ]

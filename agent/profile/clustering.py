@@ -1,4 +1,4 @@
-"""Events about the same thing and things of the same kind become groups, by meaning and words."""
+"""Clusters of a user's events by meaning and words: each becomes an interest."""
 
 import math
 from collections.abc import Sequence
@@ -11,14 +11,16 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from ...models.records import Polarity
 from .history import History, repetition_weight
 
-_GROUPED = 400  # grouping compares all pairs: of longer histories the heaviest things found the groups
+_CLUSTERED = (
+    400  # clustering compares all pairs: of longer histories the items of most weight form the clusters
+)
 _DISTANCE = 0.9  # two groups join while their mean distance is below; best F1 on hand-labelled topics
 _SATURATION = 0.5  # power of a sum of weights; with 0.75 held-out purchases rank 1 percent worse
 
 
 @dataclass(frozen=True, slots=True)
 class EventCluster:
-    """Entries about the same thing: their places in the history, strongest first, and their weight."""
+    """Events of one interest: their places in the history, strongest first, and their joint weight."""
 
     places: tuple[int, ...]
     weight: float
@@ -26,29 +28,32 @@ class EventCluster:
 
 
 def cluster_events(history: History, polarity: Polarity) -> list[EventCluster]:
-    """Groups of the events that speak for (or against) something, heaviest first.
+    """Clusters of the events with positive (or negative) weight.
 
-    Average linkage over cosine distance. Things met more than once are folded into one point; beyond 400
-    things the lighter ones join the nearest group that the heavier ones formed, or stand alone.
+    Agglomerative clustering with average linkage over cosine distance. Events about the same item are one point;
+    beyond 400 items, those of less weight join the nearest cluster of the others, or form one alone.
+
+    Returns:
+        Clusters, heaviest first; the weight of each is the square root of the summed weights of its items.
     """
     sign = 1 if polarity == "positive" else -1
-    things: dict[str, list[int]] = {}
+    items: dict[str, list[int]] = {}
     for place, entry in enumerate(history.entries):
         if entry.weight * sign > 0 and entry.content:
-            things.setdefault(entry.key, []).append(place)
-    if not things:
+            items.setdefault(entry.key, []).append(place)
+    if not items:
         return []
     weights = {
         key: repetition_weight([history.entries[place] for place in places], history.scenario)
-        for key, places in things.items()
+        for key, places in items.items()
     }
-    # Ties are decided by what things are, never by their place: events of equal time have no order.
-    order = sorted(things, key=lambda key: (-round(weights[key], 9), key))
+    # Ties are decided by what they are about, never by their place: events of equal time have no order.
+    order = sorted(items, key=lambda key: (-round(weights[key], 9), key))
     groups = []
-    for members in _clusters(history, [things[key][0] for key in order]):
+    for members in _clusters(history, [items[key][0] for key in order]):
         keys = [order[member] for member in members]
         places = sorted(
-            (place for key in keys for place in things[key]),
+            (place for key in keys for place in items[key]),
             key=lambda place: (
                 -round(abs(history.entries[place].weight), 9),
                 history.entries[place].event.id,
@@ -60,10 +65,10 @@ def cluster_events(history: History, polarity: Polarity) -> list[EventCluster]:
 
 
 def _clusters(history: History, places: Sequence[int]) -> list[list[int]]:
-    """Members of each cluster as indices into `places` (heaviest things first)."""
+    """Members of each cluster as indices into `places` (heaviest items first)."""
     if len(places) == 1:
         return [[0]]
-    head = min(len(places), _GROUPED)
+    head = min(len(places), _CLUSTERED)
     similarity = _similarity(history, places[:head], places)
     clusters: dict[int, list[int]] = {}
     for place, label in enumerate(average_linkage(similarity[:, :head])):
@@ -72,7 +77,14 @@ def _clusters(history: History, places: Sequence[int]) -> list[list[int]]:
 
 
 def average_linkage(similarity: NDArray[np.float64]) -> list[int]:
-    """The group of each row of a square matrix of two or more: average linkage, cut at one distance."""
+    """Cluster labels by average linkage (Sokal and Michener 1958), cut at a mean distance of 0.9.
+
+    Args:
+        similarity: cosine similarities, (points, points), symmetric, of two points or more.
+
+    Returns:
+        A label for each point, from 1.
+    """
     rows, columns = np.triu_indices(len(similarity), 1)
     # Rounded, so that the last bits of a sum decide nothing.
     tree = linkage(np.clip(np.round(1.0 - similarity[rows, columns], 6), 0.0, 2.0), method="average")
@@ -80,14 +92,14 @@ def average_linkage(similarity: NDArray[np.float64]) -> list[int]:
 
 
 def _similarity(history: History, rows: Sequence[int], columns: Sequence[int]) -> NDArray[np.float64]:
-    """Half the cosine of meanings, half that of words: either alone joins less of what belongs together."""
+    """Mean of the cosine similarities of meaning and of words, (rows, columns): either alone joins less."""
     meaning = history.vectors[list(rows)].astype(np.float64) @ history.vectors[list(columns)].T
     words = (history.words[list(rows)] @ history.words[list(columns)].T).toarray()
     return np.asarray((meaning + words) / 2)
 
 
 def _with_rest(clusters: list[list[int]], similarity: NDArray[np.float64], head: int) -> list[list[int]]:
-    """Give each lighter thing to the cluster it is most similar to on average, or let it stand alone."""
+    """Assign each point after the first `head` to the cluster most similar on average, or to one of its own."""
     if similarity.shape[1] == head:
         return clusters
     means = np.stack([similarity[members, head:].mean(axis=0) for members in clusters])

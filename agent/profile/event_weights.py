@@ -1,4 +1,8 @@
-"""How much each event of a history speaks for or against what it touches."""
+"""The weight of each event: positive where it supports an interest in its item, negative where it opposes it.
+
+The weights of the actions (a purchase 4, a view 1, ...) and the half-lives are set in `agent/settings.py`
+(`ACTION_WEIGHTS`, `HALF_LIFE`); `action_weights` and `half_life_hours` in a home's `settings.toml` replace them there.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +12,7 @@ from ...models.records import Event, Scenario
 from ..settings import ACTION_WEIGHTS, HALF_LIFE, Settings
 
 ABSENCE = 4.0
-"""Half-lives that a gap without events counts at most."""
+"""Longest decay, in half-lives, that a gap without events causes."""
 
 SESSION_GAP: Mapping[Scenario, timedelta] = {
     "news": timedelta(minutes=30),
@@ -16,18 +20,25 @@ SESSION_GAP: Mapping[Scenario, timedelta] = {
     "video": timedelta(hours=4),
     "shop": timedelta(hours=12),
 }
-"""After how much time an event about the same thing is a return, and no more a repetition."""
+"""Time after which an event about the same item is a return in a later session, and no repetition in the same one."""
 
 
 def event_weight(
     event: Event, scenario: Scenario, now: datetime | None = None, settings: Settings | None = None
 ) -> float:
-    """How much an event speaks for (above 0) or against (below 0) what it touches, decayed by its age.
+    """The weight of the action times 0.5 per half-life between the event and `now` (exponential decay).
 
-    The action's weight (`ACTION_WEIGHTS`) times one half per half-life of `scenario` (`HALF_LIFE`) between
-    the event and `now`. At the same age a purchase outweighs a like, a high rating, a search and a view, in
-    this order; a dislike is negative; three stars are a little positive. An event without a time, one later
-    than `now`, and `now=None` mean no decay. The clock is never read: the same input gives the same weight.
+    At the same age a purchase outweighs a like, a high rating, a search and a view, in this order; a dislike is
+    negative; three stars are a little positive. The clock is never read: the same input gives the same weight.
+
+    Args:
+        event: one without a time does not decay.
+        scenario: chooses the half-life.
+        now: the present; None, or a time before the event, means no decay.
+        settings: weights, half-lives and the length of an abandoned view; default: `ACTION_WEIGHTS`, `HALF_LIFE`.
+
+    Returns:
+        Above 0 where the event supports an interest, below 0 where it opposes one; at most 100 either way.
     """
     weights: Mapping[str, float] = settings.action_weights if settings else ACTION_WEIGHTS
     weight = _undecayed(event, weights, settings.abandon_seconds if settings else 0.0)
@@ -37,13 +48,21 @@ def event_weight(
     return weight * math.exp2(-((now - event.time) / timedelta(hours=1)) / hours)
 
 
-def event_weights(
+def decayed_weights(
     events: Sequence[Event], scenario: Scenario, now: datetime | None = None, settings: Settings | None = None
 ) -> list[float]:
-    """`event_weight` of each; `now` defaults to the time of the newest event, so nothing drifts by itself.
+    """`event_weight` of each event, where a gap without events counts `ABSENCE` half-lives at most.
 
-    Being away is no change of taste: a gap without events counts `ABSENCE` half-lives at most, so that the
-    first event after years does not blot out all before it.
+    Absence is no change of taste: the first event after years does not erase all before it.
+
+    Args:
+        events: of one user, in any order.
+        scenario: chooses the half-life.
+        now: the present; default: the time of the newest event, so that a history does not fade by itself.
+        settings: as for `event_weight`.
+
+    Returns:
+        A weight for each event, in the order given.
     """
     moment = newest_time(events) if now is None else now
     if moment is None:

@@ -1,4 +1,4 @@
-"""A user's events, read against the catalogue: what each was about, in words and as a vector."""
+"""A user's history: events joined with the items of the catalogue, with their vectors and weights."""
 
 import math
 from bisect import bisect_left, insort
@@ -15,7 +15,7 @@ from ...models.text import clean
 from ...prompts import item_line
 from ...vectorstore import Catalogue
 from ..settings import Settings
-from .event_weights import SESSION_GAP, event_weights
+from .event_weights import SESSION_GAP, decayed_weights
 
 _COUNTED = 32  # repetitions beyond these would add less than a billionth
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,11 +24,11 @@ _TICK = timedelta(microseconds=1)  # whole ones, so that no order of adding diff
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """An event with what it was about.
+    """An event with its item, if the catalogue has it.
 
-    `weight` is signed, decayed, and what other events about the same thing leave of it; `key` is equal
-    for events about the same thing; `content` is what was embedded, without the action. An event about an
-    unknown item has no content and only counts as seen.
+    `weight` is signed, decayed, and net of the other events about the same item; `key` is equal for events about
+    the same item or query; `content` is the embedded text, without the action. An event about an unknown item has
+    no content and only marks the item as seen.
     """
 
     event: Event
@@ -48,7 +48,7 @@ class HistoryEntry:
 
     @property
     def title(self) -> str:
-        """What a reader calls it: the item's title, or the words."""
+        """The item's title, or the words of the query."""
         return clean(self.item.title if self.item else self.content, 120)
 
 
@@ -80,7 +80,7 @@ class History:
 
     @property
     def liked_items(self) -> list[str]:
-        """Items that were taken well, oldest first."""
+        """Items with a positive weight, oldest first, with repetitions."""
         found = [entry.event.item for entry in self.entries if entry.weight > 0]
         return [item for item in found if item is not None]
 
@@ -89,7 +89,7 @@ class History:
         return {entry.event.id: place for place, entry in enumerate(self.entries)}
 
     def shown(self) -> tuple[HistoryEvent, ...]:
-        """The events as a report shows them."""
+        """The events as a run stores them for its report."""
         return tuple(
             HistoryEvent(
                 id=entry.event.id,
@@ -103,27 +103,38 @@ class History:
 
 
 def read_history(events: Sequence[Event], catalogue: Catalogue, settings: Settings) -> History:
-    """Read events (oldest first) against the items they name, and embed what they were about."""
+    """Join events with the items they name, weigh and embed them.
+
+    Args:
+        events: of one user, oldest first.
+        catalogue: has the items and embeds the words of queries.
+        settings: the scenario and the weights of actions.
+
+    Returns:
+        An entry for each event, in the order given.
+    """
     named = dict.fromkeys(event.item for event in events if event.item is not None)
     items = {item.id: item for item in catalogue.get(list(named))}
-    weights = event_weights(events, settings.scenario, settings=settings)
+    weights = decayed_weights(events, settings.scenario, settings=settings)
     entries = []
     for event, weight in zip(events, weights, strict=True):
         item = items.get(event.item) if event.item is not None else None
         content = item.content if item else (event.query or "").strip()
         entries.append(HistoryEntry(event, item, weight, content))
-    entries = _settled(entries, settings.scenario)
+    entries = _net_weights(entries, settings.scenario)
     lines = [entry.line if entry.content else "" for entry in entries]
     words = catalogue.word_vectors(lines)
     return History(tuple(entries), _vectors(entries, catalogue), words, settings.scenario)
 
 
 def repetition_weight(entries: Sequence[HistoryEntry], scenario: Scenario) -> float:
-    """What events of one sign say about one thing, above 0.
+    """The joint weight of events of one sign about one item.
 
-    Of repetitions within a session each counts half of the one before. Returns after `SESSION_GAP` count
-    more: what all events say as one session and what the sessions say added up have their geometric mean.
-    No further event lowers it.
+    Within a session each repetition counts half of the one before. Returns after `SESSION_GAP` count more: the
+    weight is the geometric mean of all events taken as one session and of the sum over sessions.
+
+    Returns:
+        0 or more; a further event never lowers it.
     """
     together = _saturated(sorted(-abs(one.weight) for one in entries))
     apart = _by_session(entries, SESSION_GAP[scenario] // _TICK)
@@ -136,10 +147,13 @@ def _saturated(falling: Sequence[float]) -> float:
 
 
 def _by_session(entries: Sequence[HistoryEntry], gap: int) -> float:
-    """What sessions say, added up; events without a time are one session.
+    """The sum over sessions; events without a time are one session.
 
-    A session has no beginning and no end that one more event could move: every event lasts for one gap, and
-    events count as repetitions of each other for as long as both last.
+    Sessions have no borders that a further event could move: every event lasts for one gap, and events count as
+    repetitions of each other while both last.
+
+    Returns:
+        0 or more.
     """
     untimed = sorted(-abs(one.weight) for one in entries if one.event.time is None)
     steps: list[tuple[int, bool, float]] = []
@@ -148,22 +162,25 @@ def _by_session(entries: Sequence[HistoryEntry], gap: int) -> float:
             start = (one.event.time - _EPOCH) // _TICK
             steps += [(start, True, -abs(one.weight)), (start + gap, False, -abs(one.weight))]
     lasting: list[float] = []
-    said, before = [_saturated(untimed)], 0
+    totals, before = [_saturated(untimed)], 0
     for moment, begins, weight in sorted(steps):
-        said.append(_saturated(lasting) * ((moment - before) / gap))
+        totals.append(_saturated(lasting) * ((moment - before) / gap))
         before = moment
         if begins:
             insort(lasting, weight)
         else:
             del lasting[bisect_left(lasting, weight)]
-    return math.fsum(said)
+    return math.fsum(totals)
 
 
-def _settled(entries: Sequence[HistoryEntry], scenario: Scenario) -> list[HistoryEntry]:
-    """Entries whose weights have the sign of what all events about their thing say together.
+def _net_weights(entries: Sequence[HistoryEntry], scenario: Scenario) -> list[HistoryEntry]:
+    """The entries with net weights: positive and negative events about the same item are offset.
 
-    A film that was watched and then disliked is disliked: what speaks for it counts nothing, and what
-    speaks against it counts as much as is left.
+    A film that was watched and then disliked is disliked: its positive events count 0, the negative ones what is
+    left of them.
+
+    Returns:
+        The entries in the order given; those about one item have weights of one sign.
     """
     things: dict[str, list[HistoryEntry]] = {}
     for entry in entries:
@@ -182,7 +199,7 @@ def _shares(entries: Sequence[HistoryEntry], scenario: Scenario) -> tuple[float,
 
 
 def _vectors(entries: Sequence[HistoryEntry], catalogue: Catalogue) -> Vectors:
-    """Vectors of items come from the index, those of words from the embedder, each thing once."""
+    """A row for each entry: the index has those of items, the embedder computes those of queries, each text once."""
     texts = {entry.key: entry.content for entry in entries if entry.content}
     known = {key for key in texts if key.startswith("item:")}
     ids = [key.removeprefix("item:") for key in texts if key in known]

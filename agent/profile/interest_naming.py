@@ -1,7 +1,7 @@
-"""Names of groups: the model writes them, code checks them and tells them apart, words stand in.
+"""Names of clusters: the model writes them, code validates them and makes them distinct; a template is the fallback.
 
-The model is shown what things are and nothing that tells it what to do; a name that rests on what was left
-out, or copies a title, is asked for once more.
+Instructions in the items are left out of the prompt (prompt injection); a name that repeats one, or copies a title, is
+requested once more.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from ...models.records import Language, Polarity, Record, WrittenBy
 from ...models.text import clean
 from ...prompts import Prompts
 from ...vectorstore import tokens
-from ..messages import quoted
+from ..messages import messages_for, quoted
 from ..run_trace import RunTrace
 from ..store import NameCache, key_of
 from .clustering import EventCluster
@@ -43,7 +43,6 @@ class _ChineseName(Record):
 _Name = _EnglishName | _ChineseName
 _NAMES: dict[Language, type[_Name]] = {"en": _EnglishName, "zh": _ChineseName}
 _LONGEST = 41  # letters that the grammar allows a keyword
-_UNNAMED: Mapping[Language, str] = {"en": "something else", "zh": "其他"}
 _BEFORE_KEYWORD = '{"keyword":'
 _GREEDY = Limits(max_tokens=48)
 _AGAIN = Limits(max_tokens=48, temperature=0.8, seed=1)
@@ -51,7 +50,7 @@ _AGAIN = Limits(max_tokens=48, temperature=0.8, seed=1)
 
 @dataclass(frozen=True, slots=True)
 class InterestName:
-    """What a group is called, how sure that is, and by whom."""
+    """The name of a cluster, the model's probability of it, and who wrote it."""
 
     keyword: str
     theme: str
@@ -69,10 +68,22 @@ def name_clusters(
     names: NameCache | None = None,
     stage: str = "profile",
 ) -> list[InterestName]:
-    """A name for each group, in order. Without a model, or where it fails, by the group's commonest words.
+    """A name for each cluster; without a model, or where it fails, from the cluster's commonest words.
 
-    Only groups whose name is not among `names` are shown to the model; a name that will not do is asked for
-    once more, less greedily.
+    The model gets clusters without a cached name only; for an invalid name it is asked once more, at a temperature.
+
+    Args:
+        user: owner of the cached names and of the prompt's cache.
+        history: what the clusters refer to.
+        groups: the clusters.
+        language: of the names.
+        trace: has the model, if there is one, and records its calls.
+        prompts: the template.
+        names: cache of what the model wrote.
+        stage: the stage of the run that the calls are recorded under.
+
+    Returns:
+        Distinct names, in the order of the clusters.
     """
     by_words = [_by_words(history, one, language) for one in groups]
     if not groups or trace.model is None:
@@ -116,7 +127,7 @@ def _question(
     values: Mapping[str, str],
     stage: str,
 ) -> Prompt:
-    """What the model is asked about a group; where not all lines fit, the weakest are left out."""
+    """The prompt for a cluster; where not all lines fit, the weakest are left out."""
 
     def render(weakest_first: Sequence[str]) -> Prompt:
         return prompts.render("interest", language, lines=weakest_first[::-1], **values)
@@ -127,7 +138,7 @@ def _question(
 def _written(
     missing: Mapping[str, Prompt], language: Language, limits: Limits, trace: RunTrace, stage: str
 ) -> dict[str, tuple[str, float]]:
-    """What the model writes for each prompt that is a name at all, and its probability of the keyword."""
+    """The model's replies that parse as names, by key, each with its probability of the keyword."""
     if not missing:
         return {}
     constraint = Constraint(schema=_NAMES[language])
@@ -142,7 +153,7 @@ def _written(
 
 
 def _lines(history: History, one: EventCluster) -> list[str]:
-    """What the model sees of a group: its strongest things, each once; none where all they do is command."""
+    """The cluster's strongest items as lines of the prompt, without instructions; empty where nothing is left."""
     lines = dict.fromkeys(strip_instructions(history.entries[place].line) for place in one.places)
     return [line for line in lines if line][:_NAMED_LINES]
 
@@ -150,9 +161,10 @@ def _lines(history: History, one: EventCluster) -> list[str]:
 def _checked(
     history: History, one: EventCluster, text: str, confidence: float, language: Language
 ) -> InterestName | None:
-    """The model's name; None where it copied a title, or was told what to say.
+    """Validate the model's name; a query may be an interest, a title is none.
 
-    Words that somebody searched for may well be what they are interested in; a title never says it.
+    Returns:
+        The name; None where it copies a title or contains an instruction.
     """
     name = _NAMES[language].model_validate_json(text)
     keyword = _whole_words(name.keyword)
@@ -179,21 +191,24 @@ def _copies(keyword: str, title: str) -> bool:
 def _distinct(
     history: History, groups: Sequence[EventCluster], names: Sequence[InterestName], language: Language
 ) -> list[InterestName]:
-    """The names, where groups of nearly the same name are told apart by their words, titles or numbers.
+    """The names, made distinct by words, titles or numbers where they are nearly equal.
 
-    What was turned down and is called nearly what is liked is told by one of its titles: nobody dislikes
-    what they like, but they may well dislike some of it.
+    A negative cluster with nearly the name of a positive one gets the title of an example: part of a liked topic is
+    disliked.
+
+    Returns:
+        As many, in the same order.
     """
     result: list[InterestName] = []
     taken: list[tuple[str, Polarity]] = []
     for one, name in zip(groups, names, strict=True):
         keyword = name.keyword
-        told_apart: Iterator[str] = iter(())
+        alternatives: Iterator[str] = iter(())
         if any(_overlap(keyword, other) for other, polarity in taken if polarity != one.polarity):
-            told_apart = chain(_by_example(history, one, name, language), _marked(history, one, name))
+            alternatives = chain(_by_example(history, one, name, language), _marked(history, one, name))
         elif any(_nearly(keyword, other) for other, _ in taken):
-            told_apart = _marked(history, one, name)
-        free = (new for new in told_apart if all(_words(new) != _words(other) for other, _ in taken))
+            alternatives = _marked(history, one, name)
+        free = (new for new in alternatives if all(_words(new) != _words(other) for other, _ in taken))
         keyword = next(free, keyword)
         taken.append((keyword, one.polarity))
         result.append(replace(name, keyword=keyword))
@@ -201,7 +216,8 @@ def _distinct(
 
 
 def _by_example(history: History, one: EventCluster, name: InterestName, language: Language) -> Iterator[str]:
-    """The name with a title of the group, the strongest that is short and says nothing to a model."""
+    """The name with a title of the cluster, the strongest short one without instructions."""
+    words = messages_for(language, "profile")
     for entry in (history.entries[place] for place in one.places):
         if (
             entry.item
@@ -209,7 +225,7 @@ def _by_example(history: History, one: EventCluster, name: InterestName, languag
             and strip_instructions(entry.title) == entry.title == clean(entry.title)
         ):
             title = quoted(entry.title, entry.item, language)
-            yield f"{name.keyword}（如{title}）" if language == "zh" else f"{name.keyword} like {title}"
+            yield words.say("with_example", name=name.keyword, title=title)
 
 
 def _marked(history: History, one: EventCluster, name: InterestName) -> Iterator[str]:
@@ -217,11 +233,11 @@ def _marked(history: History, one: EventCluster, name: InterestName) -> Iterator
 
 
 def _marks(history: History, one: EventCluster, name: InterestName) -> Iterator[str]:
-    """What sets a group apart: its commonest words, its strongest title, and then numbers."""
+    """What distinguishes a cluster: its commonest words, its strongest title, then numbers."""
     plain = _by_words(history, one)
     title = clean(strip_instructions(history.entries[one.places[0]].title), _TITLE)
-    said = _words(name.keyword)
-    yield from (mark for mark in (plain.keyword, plain.theme, title) if mark and not _words(mark) <= said)
+    present = _words(name.keyword)
+    yield from (mark for mark in (plain.keyword, plain.theme, title) if mark and not _words(mark) <= present)
     yield from map(str, count(2))
 
 
@@ -255,7 +271,11 @@ def _by_words(history: History, one: EventCluster, language: Language = "en") ->
     ranked = [clean(tag, 30) for tag, _ in tags.most_common(3) if tag][:2]
     if not ranked:
         common = [word for word, times in words.most_common(2) if times > 1]
-        ranked = common or [clean(title, 30) for title in titles[:1]] or [_UNNAMED[language]]
+        ranked = (
+            common
+            or [clean(title, 30) for title in titles[:1]]
+            or [messages_for(language, "profile")["unnamed"]]
+        )
     theme = ranked[1] if len(ranked) > 1 else ranked[0]
     return InterestName(ranked[0] or "?", theme or "?", 0.0, "template")
 

@@ -1,7 +1,7 @@
-"""The interest profile: events are grouped by meaning, weighted by counting, and named by the model.
+"""The user profile: events are clustered by meaning, weighted by counting, and named by the model.
 
-The evidence of an interest is true by construction, since the model never chooses it. It only names: all
-groups in one parallel batch, bound by a grammar; its probability of the name is the confidence.
+The evidence of an interest is true by construction, since the model never chooses it. It only names the clusters, in
+one batch constrained by a grammar; its probability of the name is the confidence.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import numpy as np
 from ...models.embedder import Vectors
 from ...models.records import Horizon, Interest, Language, Polarity, Profile
 from ...prompts import Prompts
+from ..messages import messages_for
 from ..run_trace import RunTrace
 from ..store import NameCache
 from .clustering import EventCluster, cluster_events
@@ -36,9 +37,20 @@ def build_profile(
 ) -> Profile:
     """The profile that the events support; without events it is empty.
 
-    Weights sum to 1 over the interests of a polarity. Deterministic for the same events and model, so a
-    `known` profile of the same fingerprint is that profile, and groups whose names are known (`names`) are
-    not named again. Of many groups the lightest are left out, unless they rest on an event in `kept`.
+    Deterministic for the same events and model.
+
+    Args:
+        user: whose profile it is.
+        history: the events.
+        language: of the names and the summary.
+        trace: has the model, if there is one, and records calls and notes.
+        prompts: the template that asks for a name.
+        known: an earlier profile; returned as it is where nothing that it depends on has changed.
+        names: cache of names of clusters; without it every cluster is named anew.
+        kept: ids of events whose interests stay even where they are not among the heaviest 8 (negative: 3).
+
+    Returns:
+        Interests, positive ones first, heaviest first; the weights of each polarity sum to 1.
     """
     fingerprint = _fingerprint(history, language, trace, prompts)
     if known is not None and known.fingerprint == fingerprint and not (trace.model and _is_nameless(known)):
@@ -62,7 +74,7 @@ def build_profile(
 def _chosen(
     history: History, groups: list[EventCluster], most: int, kept: Collection[str]
 ) -> list[EventCluster]:
-    """The heaviest groups, and those further ones that rest on an event to be kept."""
+    """The heaviest clusters, and of the others those with an event to be kept."""
     rest = [one for one in groups[most:] if any(history.entries[at].event.id in kept for at in one.places)]
     return groups[:most] + rest
 
@@ -100,10 +112,7 @@ def _interests(
 
 
 def _horizon(history: History, one: EventCluster) -> Horizon:
-    """Recent if its median event is among the last third of the history, else lasting.
-
-    Events of equal time share their mean place.
-    """
+    """Recent if its median event is in the last 30 percent of the history, else lasting; equal times share a place."""
     places: dict[object, list[int]] = {}
     for place, entry in enumerate(history.entries):
         places.setdefault(entry.event.time or place, []).append(place)
@@ -113,9 +122,10 @@ def _horizon(history: History, one: EventCluster) -> Horizon:
 
 
 def interest_vectors(profile: Profile, history: History) -> Vectors:
-    """One unit vector per interest, in order: the weighted mean of its events; (interests, dimensions).
+    """The centroid of each interest: the weighted mean of its events, or their plain mean where all weigh 0.
 
-    Where none of its events counts (a muted interest), their plain mean.
+    Returns:
+        (interests, dimensions), unit rows in the order of the profile.
     """
     places = history.by_id()
     rows = np.zeros((len(profile.interests), history.vectors.shape[1]), np.float32)
@@ -129,37 +139,29 @@ def interest_vectors(profile: Profile, history: History) -> Vectors:
 
 
 def summarise(interests: Sequence[Interest], language: Language) -> str:
-    """One sentence over the whole profile.
+    """One sentence over the interests of a profile that are not muted.
 
-    A template: the default model, shown these names, wrote the same list back, and took two seconds for it.
+    A template: the default model, given these names, wrote the same list back, and took two seconds for it.
+
+    Returns:
+        At most three positive and two negative interests, in the language.
     """
-    told = [one for one in interests if not one.muted]
-    liked = _apart(one.keyword for one in told if one.polarity == "positive")[:3]
-    avoided = _apart(one.keyword for one in told if one.polarity == "negative")[:2]
-    if language == "zh":
-        parts = [
-            f"主要关注{'、'.join(liked)}" if liked else "",
-            f"不太喜欢一些{'、'.join(avoided)}" if avoided else "",
-        ]
-        return "；".join(part for part in parts if part) + "。" if liked or avoided else "还没有足够的行为。"
-    parts = [
-        f"Mostly drawn to {_listed(liked)}" if liked else "",
-        f"turned down some {_listed(avoided)}" if avoided else "",
-    ]
-    text = "; ".join(part for part in parts if part)
-    return f"{text[0].upper()}{text[1:]}." if text else "Not enough events yet."
+    words = messages_for(language, "profile")
+    active = [interest for interest in interests if not interest.muted]
+    liked = _apart(interest.keyword for interest in active if interest.polarity == "positive")[:3]
+    avoided = _apart(interest.keyword for interest in active if interest.polarity == "negative")[:2]
+    named = {"drawn_to": liked, "turned_down": avoided}
+    clauses = [words.say(key, interests=words.listed(names)) for key, names in named.items() if names]
+    text = words["clauses"].join(clauses)
+    return f"{text[0].upper()}{text[1:]}{words['end']}" if text else words["no_interests"]
 
 
 def _apart(names: Iterable[str]) -> list[str]:
-    """The names without those that only a mark tells from one before (space · comet after space)."""
+    """The names without those that differ from an earlier one by their mark only (space · comet after space)."""
     found: dict[str, str] = {}
     for name in names:
         found.setdefault(name.partition(" · ")[0], name)
     return list(found.values())
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
 
 
 def _fingerprint(history: History, language: Language, trace: RunTrace, prompts: Prompts) -> str:

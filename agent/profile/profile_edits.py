@@ -1,7 +1,7 @@
-"""What owners change about their profile: mute, pin, rename and forget, applied anew to every version.
+"""Edits that users make to their profile: mute, pin, rename and forget, applied to every version that is built.
 
-A change names an interest by its keyword and by the events it rests on. So it holds when events come and
-groups change: it goes to the interest that holds most of these events now.
+An edit refers to an interest by its keyword and its evidence. So it survives new events and other clusters: it
+applies to the interest that holds most of that evidence now.
 """
 
 import hashlib
@@ -26,7 +26,10 @@ Payload = dict[str, JsonValue]
 
 
 def find_interest(profile: Profile, wanted: str) -> Interest:
-    """The interest of this name, or whose name alone contains it, or of this number (from 1).
+    """The interest of this name, or the only one whose name contains it, or of this number (from 1).
+
+    Returns:
+        The interest as the profile has it.
 
     Raises:
         NotFoundError: there is none, or several.
@@ -47,9 +50,16 @@ def find_interest(profile: Profile, wanted: str) -> Interest:
 
 
 def edit_payload(profile: Profile, kind: EditKind, wanted: str, new: str = "") -> Payload:
-    """What to keep of a change, for `Memory.add_edit`.
+    """The payload that stores an edit, for `Memory.add_edit`; a forgotten interest is stored without its words.
 
-    What is forgotten is kept by its events alone: its words are to go.
+    Args:
+        profile: has the interest.
+        kind: of the edit.
+        wanted: the interest, as `find_interest` takes it.
+        new: for a rename, the new name.
+
+    Returns:
+        The evidence, with the keyword and the new name where the kind needs them.
 
     Raises:
         NotFoundError: there is no such interest.
@@ -70,7 +80,7 @@ def edit_payload(profile: Profile, kind: EditKind, wanted: str, new: str = "") -
 
 
 def forgotten_events(edits: Iterable[Edit]) -> frozenset[str]:
-    """The ids of the events that are to count no more."""
+    """The ids of the events of forgotten interests."""
     return frozenset(event for edit in edits if edit.kind == "forget" for event in _evidence(edit))
 
 
@@ -80,7 +90,7 @@ def pinned_events(edits: Iterable[Edit]) -> frozenset[str]:
 
 
 def without_events(history: History, events: Collection[str]) -> History:
-    """The history in which these events say nothing; their items still count as used."""
+    """The history in which these events have no weight and no content; their items still count as seen."""
     gone = [place for place, entry in enumerate(history.entries) if entry.event.id in events]
     if not gone:
         return history
@@ -94,7 +104,7 @@ def without_events(history: History, events: Collection[str]) -> History:
 
 
 def without_muted(history: History, profile: Profile) -> History:
-    """The history in which the events of muted interests have no weight; what they are about stays."""
+    """The history in which the events of muted interests weigh 0; their content stays."""
     muted = {event for one in profile.interests if one.muted for event in one.evidence}
     if not muted:
         return history
@@ -103,10 +113,11 @@ def without_muted(history: History, profile: Profile) -> History:
 
 
 def apply_edits(profile: Profile, edits: Sequence[Edit]) -> Profile:
-    """The profile as its owner wants it; the same edits in the same order give the same profile.
+    """The profile with a user's edits applied, in their order; deterministic.
 
-    Muted interests weigh 0, pinned ones at least `PIN_FLOOR` (or an equal share), and the weights of the
-    positive interests sum to 1 unless all of them are muted.
+    Returns:
+        A profile in which muted interests weigh 0, pinned ones at least `PIN_FLOOR` (or an equal share), and the
+        weights of the positive interests sum to 1 unless all of them are muted.
     """
     interests = list(profile.interests)
     changed = False
@@ -122,7 +133,7 @@ def apply_edits(profile: Profile, edits: Sequence[Edit]) -> Profile:
 
 
 def without_interests(profile: Profile, events: Collection[str]) -> Profile:
-    """A stored version without the interests that rest on any of these events."""
+    """The profile without the interests that any of these events supports."""
     left = [one for one in profile.interests if not set(one.evidence) & set(events)]
     if len(left) == len(profile.interests):
         return profile
@@ -130,7 +141,7 @@ def without_interests(profile: Profile, events: Collection[str]) -> Profile:
 
 
 class InterestChange(Record):
-    """An interest in two versions of a profile; None where it is not there."""
+    """The weight of an interest in two versions of a profile; None where a version lacks it."""
 
     keyword: str
     before: float | None
@@ -139,9 +150,12 @@ class InterestChange(Record):
 
 
 def compare_profiles(before: Profile | None, after: Profile | None) -> tuple[InterestChange, ...]:
-    """What differs between two versions, the largest change of weight first.
+    """What differs between two versions of a profile.
 
-    Interests are the same if they rest on an event in common, whatever they are called.
+    Interests are the same where they share evidence, whatever they are called.
+
+    Returns:
+        The changes, the largest change of weight first.
     """
     old = list(before.interests) if before else []
     changes: list[InterestChange] = []
@@ -175,8 +189,10 @@ def _evidence(edit: Edit) -> list[str]:
 
 
 def _places(edit: Edit, interests: Sequence[Interest]) -> list[int]:
-    """Which interests an edit is about: the one that holds most of its events, and for a mute all that rest
-    on them for the most part; by name where the events are gone.
+    """The places of the interests that an edit applies to.
+
+    Returns:
+        The one with most of the edit's evidence, for a mute all that consist mostly of it; by name where none has any.
     """
     events = set(_evidence(edit))
     held = [len(events & set(one.evidence)) for one in interests]
@@ -204,7 +220,7 @@ def _changed(interest: Interest, edit: Edit, all_: Sequence[Interest]) -> Intere
 
 
 def _weighed(interests: Sequence[Interest], polarity: str) -> list[Interest]:
-    """The interests of a polarity, heaviest first, with weights that keep what was asked for."""
+    """The interests of a polarity, heaviest first, with weights that respect mutes and pins."""
     own = [one for one in interests if one.polarity == polarity]
     live = [one for one in own if not one.muted]
     shares = _shares([one.weight for one in live], [one.pinned for one in live])

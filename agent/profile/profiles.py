@@ -1,4 +1,4 @@
-"""The profiles of a home: from what is remembered of a user, with the changes they made."""
+"""The profiles of a home's users: built from their stored events, with their edits applied."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ _TEXTS = 50  # so many say which language to answer in
 
 @dataclass(frozen=True, slots=True)
 class StoredUser:
-    """What the memory has of a user: events, the changes they made, and the last profile."""
+    """What the store has of a user: events, edits of the profile, and its last version."""
 
     events: tuple[Event, ...]
     edits: tuple[Edit, ...]
@@ -28,23 +28,30 @@ class StoredUser:
 
 
 class Profiles:
-    """Reads histories and builds profiles; nothing is stored but by `keep`."""
+    """Reads histories and builds profiles; only `keep` stores anything."""
 
     def __init__(self, memory: Memory, catalogue: Catalogue, settings: Settings, prompts: Prompts) -> None:
-        """Names that were found before are in `memory`."""
+        """Build profiles from these parts.
+
+        Args:
+            memory: the users' events, edits and profiles, and the cache of names.
+            catalogue: has the items.
+            settings: scenario, language and weights.
+            prompts: the templates.
+        """
         self._memory = memory
         self._catalogue = catalogue
         self._settings = settings
         self._prompts = prompts
 
     def known(self, user: str) -> StoredUser:
-        """Everything that is remembered of a user."""
+        """What the store has of a user."""
         return StoredUser(
             tuple(self._memory.events(user)), tuple(self._memory.edits(user)), self._memory.profile(user)
         )
 
     def history(self, known: StoredUser) -> History:
-        """The events that count, read against the catalogue: without those of forgotten interests."""
+        """The user's history, in which events of forgotten interests weigh 0."""
         read = read_history(known.events, self._catalogue, self._settings)
         return without_events(read, forgotten_events(known.edits))
 
@@ -56,7 +63,18 @@ class Profiles:
     def profile(
         self, user: str, history: History, request: str, trace: RunTrace, known: StoredUser | None = None
     ) -> Profile:
-        """The profile of a history; that of a user who is known, with the changes they made."""
+        """The profile of a history.
+
+        Args:
+            user: whose profile it is.
+            history: their events.
+            request: words that may decide the language; may be empty.
+            trace: has the model, if there is one; its language becomes that of the profile.
+            known: the user's stored record, whose edits are applied; None for one who is not in the store.
+
+        Returns:
+            The profile; it is not stored.
+        """
         trace.language = language = self._language(history, request)
         unknown = sum(1 for entry in history.entries if entry.weight and not entry.content)
         if unknown:
@@ -78,7 +96,18 @@ class Profiles:
     def query(
         self, user: str, history: History, request: str, trace: RunTrace, known: StoredUser | None = None
     ) -> Query:
-        """What items are ranked for, as of the newest event; what is muted is silent."""
+        """What items are ranked for: the profile, the history without the weights of muted interests, the request.
+
+        Args:
+            user: whose query it is.
+            history: their events; the newest is the present.
+            request: what they ask for in words; may be empty.
+            trace: as for `profile`.
+            known: as for `profile`.
+
+        Returns:
+            The query.
+        """
         profile = self.profile(user, history, request, trace, known)
         moment = newest_time([entry.event for entry in history.entries])
         return Query(without_muted(history, profile), profile, request, self._settings.scenario, moment)

@@ -1,13 +1,12 @@
-"""Texts that speak to a model instead of about a thing: what is left of them says what an interest is.
+"""Prompt injection: instructions to a model within item texts are removed before interests are named.
 
-They could do no harm beyond a name (data never becomes a control token, and a grammar holds the answer), but a
-title that says what to call somebody is nothing that anybody is interested in. The list of patterns is short
-and known to be incomplete: a text it misses still names no more than the group that it is in.
+An injected text could change no more than a name (data never becomes a control token, and a grammar constrains the
+reply). The list of patterns is short and known to be incomplete: what it misses still affects only its own cluster.
 """
 
 import re
 
-# Nothing that is sold, shown or written holds these: what follows them was put there for a model.
+# No item's text has these: what follows them is meant for a model.
 _MARKUP = re.compile(
     r"""<\|.*|\[\[\s*(?:system|user|assistant|keep)\b.*|\{\{.*|\{%.*|\[/?INST\].*|</?(?:system|user|assistant)>.*"""
     r"""|["'](?:keyword|theme|interests?)["']\s*:.*""",
@@ -41,7 +40,7 @@ _TO_A_MODEL = re.compile(
 
 
 def strip_instructions(text: str) -> str:
-    """The text without markup for a model and without the sentences that tell a model what to do."""
+    """The text without chat markup and without sentences that instruct a model."""
     plain = _MARKUP.sub("", text)
     parts = _SENTENCE.split(plain)
     kept = [part for part in parts if part and not _TO_A_MODEL.search(part)]

@@ -1,4 +1,4 @@
-"""From a ranking to a list: no interest takes more than its share, nothing comes twice under two ids."""
+"""Selection: from a ranking to a calibrated list, without duplicates under several ids."""
 
 import math
 import re
@@ -8,16 +8,25 @@ from collections.abc import Iterable, Sequence
 
 from ...models.records import Item, Profile, Ranked
 
-_WORD = re.compile(r"[\w+#]+")  # C, C++ and C# are three things
+_WORD = re.compile(r"[\w+#]+")  # C, C++ and C# are three words
 
 
 def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: int) -> list[Ranked]:
-    """At most `n` of the ranked, in their order; nothing that says the same as an item in `used`.
+    """The list that is shown: the best of the ranked within the quota of each interest.
 
-    An interest gets at most its `places`; what was passed over fills places that stay empty. Items that
-    say the same as one already chosen are dropped, and so are those of a muted interest.
+    Where places stay empty, the best items over their quota fill them. Duplicates and items of a muted interest are
+    dropped.
+
+    Args:
+        ranked: best first.
+        profile: has the interests, whose `interest_quotas` hold.
+        used: items that must not return, nor their duplicates.
+        n: the length of the list.
+
+    Returns:
+        At most `n` of the ranked, in their order.
     """
-    room = interest_quotas(profile, n)
+    quotas = interest_quotas(profile, n)
     muted = {one.keyword for one in profile.positive if one.muted}
     seen = {duplicate_key(item) for item in used}
     taken: Counter[str] = Counter()
@@ -31,7 +40,7 @@ def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: 
             continue
         seen.add(mark)
         interest = one.candidate.interest
-        if interest is not None and taken[interest] >= room.get(interest, n):
+        if interest is not None and taken[interest] >= quotas.get(interest, n):
             waiting.append(one)
             continue
         taken[interest or ""] += 1
@@ -41,15 +50,27 @@ def select(ranked: Sequence[Ranked], profile: Profile, used: Iterable[Item], n: 
 
 
 def interest_quotas(profile: Profile, n: int) -> dict[str, int]:
-    """How many of `n` places each interest may take: of weight w ceil(n * w), and never fewer than one.
+    """How many of `n` places each interest may take: ceil(n x weight), at least 1.
 
-    Calibration to the profile (Steck 2018) in its simplest form.
+    A simple form of calibration (Steck 2018, "Calibrated recommendations", RecSys).
+
+    Returns:
+        The quota of each positive interest, by keyword.
     """
     return {one.keyword: max(1, math.ceil(n * one.weight)) for one in profile.positive}
 
 
 def exhausted_interest(one: Ranked, picks: Sequence[Ranked], profile: Profile) -> str | None:
-    """The interest whose places on this list others took, so that one ranked before some of them is not on it."""
+    """The interest whose full quota kept an item off a list although a pick of the list ranks lower.
+
+    Args:
+        one: the item that is not on the list.
+        picks: the list.
+        profile: has the interests.
+
+    Returns:
+        Its keyword; None where the quota is not the cause.
+    """
     interest = one.candidate.interest
     if interest is None or not picks or one.rank > max(pick.rank for pick in picks):
         return None
@@ -58,11 +79,11 @@ def exhausted_interest(one: Ranked, picks: Sequence[Ranked], profile: Profile) -
 
 
 def duplicate_key(item: Item) -> tuple[str, ...]:
-    """Equal for items that are one thing: kind, words of the title, and year."""
+    """Equal for duplicates: kind, normalised title, and year."""
     return (item.kind, normalised_title(item.title), str(item.attributes.get("year", "")))
 
 
 def normalised_title(title: str) -> str:
-    """The words of a title, equal for titles that differ in case, width and punctuation alone."""
+    """The words of a title (NFKC, case folded): equal where only case, width and punctuation differ."""
     folded = unicodedata.normalize("NFKC", title).casefold()
     return " ".join(_WORD.findall(folded)) or folded

@@ -1,4 +1,4 @@
-"""What all users' events say together: counted over all of them, and again once enough is new."""
+"""The co-engagement statistics of all users, cached in memory and in a file, recomputed once enough events are new."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,10 @@ from ..run_trace import RunTrace
 from ..store import Memory
 
 STALE = 0.01
-"""New events, or items, for each that was counted, from which on all are counted again.
+"""Share of new events (or items) from which on the cache is stale.
 
-A user's own new events count at once, since they are the history that is asked about; what they add to the
-popularity of an item for others waits until one event in a hundred is new. What somebody had removed is out
-of it at once.
+A user's own new events count at once, as their history; what they add to the statistics for others waits until one
+event in a hundred is new. Removed events are out of it at once.
 """
 
 _FILE = "engagement.npz"
@@ -23,7 +22,7 @@ _VERSION = "engagement.version"
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What was counted: events by the clock of the memory, removals from it, items of the catalogue."""
+    """What the statistics cover: the event clock of the store, its removals, and the items of the catalogue."""
 
     clock: int
     removals: int
@@ -38,24 +37,34 @@ class _State:
         return f"{self.clock} {self.removals} {self.items}"
 
     def serves(self, now: "_State") -> bool:
-        """Whether what was counted then may still be used."""
+        """Whether statistics of this state may still be used."""
         grown = (now.clock - self.clock, abs(now.items - self.items))
         few = (STALE * self.clock, STALE * self.items)
         return self.removals == now.removals and 0 <= grown[0] <= few[0] and grown[1] <= few[1]
 
 
 class EngagementCache:
-    """The engagement of all users of a home: held by this process, kept in a file for the next one."""
+    """The engagement of all users of a home; the file serves the next process."""
 
     def __init__(self, memory: Memory, catalogue: Catalogue, home: Path) -> None:
+        """Cache for one home.
+
+        Args:
+            memory: has the events.
+            catalogue: has the items; events about others do not count.
+            home: the folder of the file.
+        """
         self._memory, self._catalogue = memory, catalogue
         self._path = home / _FILE
         self._held: tuple[_State, Engagement] | None = None
 
     def engagement(self, trace: RunTrace) -> Engagement:
-        """The engagement of all users' events, all but the last hundredth at least.
+        """The statistics of at least 99 percent of all events.
 
-        Counting takes one to ten seconds per 100,000 events, reading its file a tenth of a second.
+        Computing them takes one to ten seconds per 100,000 events, reading the file a tenth of a second.
+
+        Returns:
+            The engagement, which may be empty.
         """
         now = _State(self._memory.version, self._memory.removals, len(self._catalogue))
         kept = _State.parse(self._memory.meta(_VERSION))
@@ -89,7 +98,7 @@ class EngagementCache:
 
 
 def clear_engagement(memory: Memory, home: Path) -> None:
-    """Remove what was counted over all users; the next run counts those who are left."""
+    """Remove the cached statistics; the next run recomputes them from the events that are left."""
     (home / _FILE).unlink(missing_ok=True)
     memory.set_meta(_VERSION, "")
 

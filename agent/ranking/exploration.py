@@ -1,7 +1,7 @@
-"""New for the user: topics that they have not touched, near to what they like, and the best items of these.
+"""Exploration: items of topics that are new to the user and near to an interest.
 
-The topics are the catalogue's own, so nothing is invented. Code keeps those that qualify, the model picks
-among the nearest by likelihood, and their items are ranked apart: what was used says little about them.
+Topics are clusters of the catalogue. Code selects those that qualify, the model orders the nearest by likelihood, and
+their items are ranked apart, since similarity to the history says little about them.
 """
 
 import math
@@ -34,7 +34,10 @@ _TOPIC_WEIGHT = 1.0
 
 
 def exploration_count(n: int, explore: float) -> int:
-    """How many of `n` picks are to be new: the nearest whole number, but one at least where n is above 1.
+    """How many of `n` picks explore: the nearest whole number, at least 1 where `explore` is above 0 and n above 1.
+
+    Returns:
+        0 to `n`.
 
     Raises:
         InputError: `explore` is not between 0 and 1.
@@ -47,7 +50,7 @@ def exploration_count(n: int, explore: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A topic that qualifies: its place, the interest it is nearest to, how much that draws to it, its items."""
+    """A topic that qualifies: its place, the nearest interest, closeness times sqrt(weight of that), its items."""
 
     place: int
     interest: str
@@ -56,10 +59,17 @@ class _Field:
 
 
 class Explorer:
-    """Finds what is new for a user of one home."""
+    """Selects exploration picks for the users of one home."""
 
     def __init__(self, ranker: Ranker, memory: Memory, prompts: Prompts, settings: Settings) -> None:
-        """The catalogue is the ranker's; the topics and their names are kept in `memory`."""
+        """Explore the catalogue of a ranker.
+
+        Args:
+            ranker: scores the items of new topics.
+            memory: stores the topics and their names.
+            prompts: templates that name and order topics.
+            settings: as for `read_history`.
+        """
         self._ranker = ranker
         self._catalogue = ranker.catalogue
         self._memory = memory
@@ -74,9 +84,17 @@ class Explorer:
         where: Mapping[str, object] | None,
         trace: RunTrace,
     ) -> list[Ranked]:
-        """At most `n` items of topics new for the user, each with its bridge; a note says if they are fewer.
+        """Items of topics that are new to the user; a note says if there are fewer than `n`.
 
-        None of them is used, filtered out, or the same as another one; `rank` is the place among them.
+        Args:
+            n: how many.
+            query: the user's history and profile.
+            used: items that must not return, nor their duplicates.
+            where: a filter that holds for all of them.
+            trace: has the model, if there is one, and records its calls.
+
+        Returns:
+            At most `n`, each with its bridge (`new_for_you`); `rank` is the place among them, from 1.
         """
         if n < 1:
             return []
@@ -90,10 +108,12 @@ class Explorer:
         return picks
 
     def _fields(self, topics: Topics, query: Query, where: Mapping[str, object] | None) -> Iterator[_Field]:
-        """The topics that qualify, with what they hold for this user.
+        """The topics that qualify: no event touches them, and they are near to a liked interest.
 
-        Not touched by any event, near to an interest and less near to any that is muted or disliked, and no
-        interest under another name.
+        Less near to any muted or disliked one, and not so near that they are that interest under another name.
+
+        Yields:
+            Each with its items for this user.
         """
         liked = [at for at, one in enumerate(query.profile.interests) if _is_liked(query, at) and one.weight]
         others = [at for at in range(len(query.profile.interests)) if not _is_liked(query, at)]
@@ -159,19 +179,22 @@ class Explorer:
         return [found[at] for at in order]
 
     def _likelihoods(self, names: Sequence[str], query: Query, trace: RunTrace) -> Values | None:
-        """The model's likelihood of each topic given the interests, less that given nothing, standardised.
+        """The model's log-likelihood of each topic given the interests, minus alpha times that given nothing.
 
-        None without a model, or where there is nothing to choose.
+        Returns:
+            Standardised values, (topics,); None without a model, or with fewer than two topics.
         """
         if trace.model is None or len(names) < 2:
             return None
         liked = [one.keyword for one in query.profile.positive if not one.muted]
         owner, language = query.profile.user, query.language
-        told = self._prompts.render("explore", language, owner=owner, lines=[clean(one) for one in liked])
+        with_interests = self._prompts.render(
+            "explore", language, owner=owner, lines=[clean(one) for one in liked]
+        )
         alone = self._prompts.render("explore", language, lines=[])
         texts = [f" {name}" for name in names]
         try:
-            given, prior = (trace.score("exploration", prompt, texts) for prompt in (told, alone))
+            given, prior = (trace.score("exploration", prompt, texts) for prompt in (with_interests, alone))
         except ModelError as error:
             trace.note("nearest_topics", error=error)
             return None
@@ -208,9 +231,10 @@ class Explorer:
     def _ranked(
         self, topics: Topics, places: Mapping[str, int], items: Sequence[Item], query: Query
     ) -> list[Ranked]:
-        """Items by their match with their topic and by what others do, not by likeness to what was used.
+        """Rank items by similarity to their topic and the signals marked `for_new_topics`.
 
-        Those that match a muted interest best are left out.
+        Returns:
+            Best first, without those that match a muted interest best.
         """
         if not items:
             return []

@@ -121,7 +121,14 @@ class Ranker:
         return 1.0 - self.trust * (1.0 - _AMONG_MANY)
 
     def scaled(self, raw: Mapping[str, Values]) -> dict[str, Values]:
-        """The standardised values, those of collaborative signals times `trust`."""
+        """The standardised values, those of collaborative signals times `trust`.
+
+        Args:
+            raw: for each signal but the model's its values, (items,).
+
+        Returns:
+            The same signals, (items,) each.
+        """
         return {
             name: standardised(values) * (self.trust if SIGNAL_TABLE[name].collaborative else 1.0)
             for name, values in raw.items()
@@ -150,6 +157,9 @@ class Ranker:
         """Raw values and contributions of the model's signal, for all candidates; None without the model.
 
         The smallest contribution among the chosen is 0, as that of all others, so that the chosen stay ahead.
+
+        Returns:
+            Two arrays, (candidates,).
         """
         weight = self.weights.weights.get(MODEL, 0.0)
         if trace.model is None or not weight or len(chosen) < 2:

@@ -1,4 +1,4 @@
-"""Candidates: several channels search the catalogue, and their ranks are fused into one pool."""
+"""Retrieval: several channels search the catalogue, and rank fusion makes them one pool of candidates."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ Hits = list[tuple[str, float]]
 
 
 class Retriever:
-    """Searches one catalogue for one user; every channel is a list of (item id, score), best first."""
+    """Retrieves candidates of one catalogue for one user; every channel is a list of (item id, score), best first."""
 
     def __init__(
         self,
@@ -28,7 +28,15 @@ class Retriever:
         profile: Profile,
         where: Mapping[str, object] | None = None,
     ) -> None:
-        """Consumed items are never found, and `where` holds for all channels."""
+        """Retrieve for one user.
+
+        Args:
+            catalogue: is searched.
+            engagement: what other users used; may be empty.
+            history: of the user; its items are never retrieved.
+            profile: its positive interests are searched for.
+            where: a filter that holds in every channel.
+        """
         self._catalogue = catalogue
         self._engagement = engagement
         self._history = history
@@ -37,9 +45,15 @@ class Retriever:
         self._exclude = history.consumed
 
     def retrieve(self, request: str, n: int, *, at_least: int = 0) -> list[Candidate]:
-        """At most `n` candidates by fused rank, best first; deterministic.
+        """The candidates by fused rank; deterministic.
 
-        Where the channels find fewer than `at_least`, all others that pass follow in order of their ids.
+        Args:
+            request: words that are searched for beside the history; may be empty.
+            n: how many at most.
+            at_least: where the channels have fewer, other items that pass the filter follow in order of their ids.
+
+        Returns:
+            At most `n` candidates, best first, each with its scores by channel.
         """
         channels = self._all(request, n)
         scores: dict[str, dict[str, float]] = {}
@@ -61,7 +75,7 @@ class Retriever:
         recent = channels.pop(_LATEST, [])
         channels["words"] = self._words(self._recent_words(), n // 2)
         channels[_LATEST] = recent
-        channels |= self._by_others(n, popular=not request or len(self._history) == 0)
+        channels |= self._collaborative(n, popular=not request or len(self._history) == 0)
         if request:
             channels["request"] = self._similar(request, n)
             channels["request words"] = self._words(request, n)
@@ -80,8 +94,11 @@ class Retriever:
         return self._catalogue.search(vector, n, exclude=self._exclude, where=self._where)
 
     def _directions(self) -> tuple[list[str], Vectors]:
-        """The dense channels with what each looks near, searched together since one call costs as much as five
-        searches: every positive interest, and the mean of what was taken well last.
+        """The dense channels: every positive interest, and the mean of the last liked items.
+
+        Returns:
+            Their names and query vectors, (channels, dimensions): they are searched in one call, which costs as much as
+            five single searches.
         """
         interests = self._profile.interests
         places = [place for place, one in enumerate(interests) if one.polarity == "positive" and one.weight]
@@ -94,8 +111,8 @@ class Retriever:
         width = self._catalogue.embedder.dimensions
         return names, np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
 
-    def _by_others(self, n: int, *, popular: bool) -> dict[str, Hits]:
-        """The channels of what others did; the catalogue is asked once which of it is there and passes."""
+    def _collaborative(self, n: int, *, popular: bool) -> dict[str, Hits]:
+        """The collaborative channels, with a single call for which of their items are in the catalogue and pass."""
         liked, known = self._history.liked_items, self._engagement
         found = {
             "engagement": known.neighbours(liked, n, exclude=self._exclude),
@@ -108,7 +125,7 @@ class Retriever:
         return {name: [hit for hit in hits if hit[0] in allowed] for name, hits in found.items()}
 
     def _interest(self, scores: Mapping[str, float]) -> str | None:
-        """The interest whose search found the item best."""
+        """The interest whose channel scores the item highest."""
         found = {
             name.removeprefix("interest:"): score
             for name, score in scores.items()
@@ -118,5 +135,5 @@ class Retriever:
 
 
 def as_candidates(catalogue: Catalogue, ids: Sequence[str]) -> list[Candidate]:
-    """Given items as candidates, without a search."""
+    """The items of these ids as candidates, without retrieval."""
     return [Candidate(item=item, channels={}) for item in catalogue.get(ids)]

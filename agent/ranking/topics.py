@@ -1,7 +1,7 @@
-"""The topics of a catalogue: its items grouped once by meaning and words, and named when first shown.
+"""The topics of a catalogue: clusters of its items by meaning and words, named when they are first shown.
 
-The grouping is kept with the fingerprint of the catalogue it was made from, and made anew when that has
-changed. Names are kept by what the model was shown, so a topic whose items stay the same keeps its name.
+The clusters are stored with the fingerprint of the catalogue and recomputed when that has changed. Names are cached by
+prompt, so a topic whose items stay the same keeps its name.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ _KEPT_AS = "topics"
 
 
 class _Grouping(Record):
-    """A grouping as it is kept; members are the items that were grouped, most typical first."""
+    """The clusters as they are stored: item ids, most typical first."""
 
     catalogue: str
     topics: tuple[Annotated[tuple[Id, ...], Field(min_length=1)], ...]
@@ -38,10 +38,10 @@ class _Grouping(Record):
 
 @dataclass(frozen=True)
 class Topics:
-    """The topics of a catalogue, largest first: their items, and one unit vector each.
+    """The topics of a catalogue, largest first.
 
-    `closeness` is the mean similarity of its items to each vector, `tags` are those that half of them carry
-    and that tell them from others.
+    `members` are item ids, `vectors` unit centroids, (topics, dimensions); `closeness` is the mean similarity of the
+    members to the centroid; `tags` are those of half of the members that distinguish the topic.
     """
 
     members: tuple[tuple[str, ...], ...]
@@ -54,16 +54,26 @@ class Topics:
         return len(self.members)
 
     def of(self, vectors: Vectors) -> NDArray[np.int64]:
-        """The place of the topic that each row is nearest to; -1 for what is of none."""
+        """The nearest topic of each vector.
+
+        Args:
+            vectors: (rows, dimensions), of unit length.
+
+        Returns:
+            (rows,): places of topics, -1 where none has a similarity of 0.3 or more.
+        """
         if not len(self):
             return np.full(len(vectors), -1, np.int64)
         similarity = vectors @ self.vectors.T
         return np.where(similarity.max(axis=1) >= _OF, similarity.argmax(axis=1), -1).astype(np.int64)
 
     def touched(self, history: History) -> set[int]:
-        """The places of the topics that anything in a history is of, whatever was done with it.
+        """The topics of any event of a history, whatever its action.
 
-        By meaning, by the grouping, or by a tag: one horror film among the science fiction has touched horror.
+        By vector, by membership, or by a tag: one horror film among science fiction touches horror.
+
+        Returns:
+            Their places.
         """
         found = {int(place) for place in self.of(history.vectors) if place >= 0}
         consumed, tags = history.consumed, {tag for item in history.items for tag in item.tags}
@@ -72,7 +82,7 @@ class Topics:
 
 
 def topics_of(catalogue: Catalogue, memory: Memory) -> Topics:
-    """The topics of a catalogue as it is now; grouped if that has not been done since it changed."""
+    """The topics of a catalogue as it is now; clustered if it has changed since."""
     fingerprint = catalogue.fingerprint
     kept = _kept(memory.meta(_KEPT_AS))
     if kept is None or kept.catalogue != fingerprint:
@@ -84,15 +94,15 @@ def topics_of(catalogue: Catalogue, memory: Memory) -> Topics:
 def _kept(text: str | None) -> _Grouping | None:
     try:
         return _Grouping.model_validate_json(text) if text else None
-    except ValidationError:  # of another version: it is made again
+    except ValidationError:  # of another version: recomputed
         return None
 
 
 def _grouped(catalogue: Catalogue) -> list[list[str]]:
-    """The ids of each topic, largest topic first, its most typical item first; deterministic.
+    """Cluster the items as events are clustered; of a large catalogue every n-th item. Deterministic.
 
-    As events are grouped, which gives the hand-labelled catalogues one group per subject. Of a large
-    catalogue every n-th item is grouped.
+    Returns:
+        The ids of each topic, largest topic first, most typical item first.
     """
     ids = catalogue.ids()
     ids = ids[:: -(-len(ids) // _SAMPLE)] if ids else []
@@ -124,7 +134,7 @@ def _with_vectors(catalogue: Catalogue, members: tuple[tuple[str, ...], ...]) ->
 
 
 def _common_tags(topics: Sequence[Sequence[Item]]) -> tuple[frozenset[str], ...]:
-    """The tags that half of each topic's items carry, but for those that half of all carry: they tell nothing."""
+    """The tags of half of each topic's items, without those of half of all items."""
     counted = [Counter(tag for item in items for tag in set(item.tags)) for items in topics]
     whole, size = sum(counted, Counter[str]()), sum(map(len, topics))
     return tuple(
@@ -140,7 +150,17 @@ def _unit(vector: Vectors) -> Vectors:
 def as_groups(
     topics: Topics, places: Sequence[int], catalogue: Catalogue, settings: Settings
 ) -> tuple[History, list[EventCluster]]:
-    """Some topics as the groups of a history, so that they are named as interests are."""
+    """Some topics as clusters of a history, so that they are named as interests are.
+
+    Args:
+        topics: of the catalogue.
+        places: which of them.
+        catalogue: has their items.
+        settings: as for `read_history`.
+
+    Returns:
+        A history of the most typical items, and a cluster of it for each of the places.
+    """
     ids = [topics.members[place][:_SHOWN] for place in places]
     flat = [one for part in ids for one in part]
     events = [Event(id=one, user="catalogue", item=one, action="view") for one in flat]

@@ -1,7 +1,7 @@
-"""Fitting the weights of the signals to what an operator's own users took last.
+"""Tuning: the weights of the signals fitted to the events of a home, leave-one-out.
 
-The last new item of each user is held out and ranked among items that they never touched, drawn without
-regard to popularity. `fitting.py` finds the weights and says what they gain.
+The last new item of each user is held out and ranked among items that they never touched, drawn uniformly.
+`weight_fitting.py` fits the weights and measures the gain.
 """
 
 import zlib
@@ -21,7 +21,7 @@ from ..profile import (
     Query,
     apply_edits,
     build_profile,
-    event_weights,
+    decayed_weights,
     forgotten_events,
     newest_time,
     read_history,
@@ -70,10 +70,18 @@ class _HeldOut:
 def tune(
     home: TuningInputs, *, users: int = 1_000, seed: int = 0, progress: Progress | None = None
 ) -> TuningResult:
-    """Fit weights for a home; nothing is written (see `keep`). The same seed gives the same result.
+    """Fit weights for a home; nothing is written (`save_weights` does). The same seed gives the same result.
 
-    Without a model the weight of its signal stays as it is, and so does that of every signal that tells no
-    two candidates apart.
+    Without a model the weight of its signal stays, and so does that of every signal without any variance.
+
+    Args:
+        home: the parts of the home.
+        users: how many users at most.
+        seed: draws the users and their negatives.
+        progress: called with the users done and the number of all.
+
+    Returns:
+        The weights before and after, and the gain in N@10.
 
     Raises:
         InputError: too few users can be measured, or there are too few items.
@@ -92,7 +100,17 @@ def tune(
 def held_out_choices(
     home: TuningInputs, users: int, seed: int, progress: Progress | None = None
 ) -> list[HeldOutChoice]:
-    """The choices of at most so many users, drawn by the seed; none sees what it is to predict."""
+    """The held-out choices of users drawn by the seed; the signals of none know its target.
+
+    Args:
+        home: the parts of the home.
+        users: how many users at most.
+        seed: draws the users and their negatives.
+        progress: called with the users done and the number of all.
+
+    Returns:
+        At most `users`; of a smaller number the users are among those of a larger one.
+    """
     catalogue = home.catalogue
     ids = sorted(catalogue.ids())
     held = _drawn(home, users, seed, len(ids))
@@ -126,12 +144,12 @@ def _drawn(home: TuningInputs, users: int, seed: int, items: int) -> list[_HeldO
 
 
 def _held_out(home: TuningInputs, user: str) -> _HeldOut | None:
-    """The last item that the user took well and had not touched before, and the events before it."""
+    """The last item with a positive event that the user had not touched before, and the events before it."""
     events = home.memory.events(user)
     touched = frozenset(event.item for event in events if event.item is not None)
     gone = forgotten_events(home.memory.edits(user))
     settings = home.settings
-    weights = event_weights(events, settings.scenario, settings=settings)
+    weights = decayed_weights(events, settings.scenario, settings=settings)
 
     def counts(place: int) -> bool:
         event = events[place]
@@ -140,8 +158,10 @@ def _held_out(home: TuningInputs, user: str) -> _HeldOut | None:
     place = held_out_event(events, counts)
     if place is None:
         return None
-    told = tuple(event for event in events[:place] if event.id not in gone)
-    return _HeldOut(user, told, str(events[place].item), touched) if len(told) >= _FEWEST_EVENTS else None
+    earlier = tuple(event for event in events[:place] if event.id not in gone)
+    return (
+        _HeldOut(user, earlier, str(events[place].item), touched) if len(earlier) >= _FEWEST_EVENTS else None
+    )
 
 
 def _negatives(one: _HeldOut, ids: Sequence[str], seed: int) -> list[str]:
@@ -171,7 +191,7 @@ class _CachedTrace(RunTrace):
 
 
 def _choice(home: TuningInputs, ranker: Ranker, one: _HeldOut, items: Sequence[Item]) -> HeldOutChoice:
-    """The signals of the candidates, with the names of interests plain: they change no vector."""
+    """The signals of the candidates; interests are named without the model, which changes no vector."""
     query = _query(home, one)
     raw, _ = ranker.signals(items, query)
     given = alone = None

@@ -1,7 +1,7 @@
-"""Weights from choices: those under which what was taken is likeliest, and what they gain.
+"""Weights by maximum likelihood of held-out choices, and their gain by cross-validation.
 
-The loss is listwise, the softmax of the scores, and held back towards the weights in force. Each fifth of the
-users is ranked with weights fitted to the others: the gain is one on users that were not seen.
+The loss is the listwise softmax cross-entropy (ListNet: Cao et al. 2007) with an L2 penalty towards the weights in
+force. Each fifth of the users is ranked with weights fitted to the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,17 @@ from .signals import MODEL, SIGNALS, Values
 from .weights import RankingWeights
 
 NEGATIVES = 19
-"""Items beside the one that was taken."""
+"""Negatives beside the held-out item."""
 
 _FOLDS = 5
 _DRAWS = 2_000
 _ALPHAS = tuple(at / 10 for at in range(11))
 _PULL = 3.0  # a weight that is off by 1 costs as much as three users whose choice is e times less likely
-_AGAINST = "negative"  # the one signal that speaks against an item
+_AGAINST = "negative"  # the one signal whose weight is at most 0
 
 
 class TuningResult(Record):
-    """What fitting gave. Figures are N@10 over users ranked with weights fitted to others."""
+    """Fitted weights and their gain. Figures are N@10 of users ranked with weights fitted to others."""
 
     users: int
     events: int
@@ -53,10 +53,10 @@ class TuningResult(Record):
 
 @dataclass(frozen=True)
 class HeldOutChoice:
-    """What a user took, at the first place, among what they never touched, as the ranker sees each.
+    """The scaled signals of a held-out item, at the first place, and of its negatives.
 
-    `given` and `alone` are the model's likelihoods, None without a model; `events` came before. The weight of
-    the model counts by `model_share`.
+    `given` and `alone` are the model's log-likelihoods, None without a model; `events` counts those before the held-out
+    one. The weight of the model counts by `model_share`.
     """
 
     signals: Mapping[str, Values]
@@ -102,7 +102,16 @@ class _Table:
 
 
 def fit(found: Sequence[HeldOutChoice], current: RankingWeights, seed: int = 0) -> TuningResult:
-    """New weights from choices, and what they gain on those they were not fitted to."""
+    """Fit weights to choices, and measure the gain by five-fold cross-validation with a bootstrap interval.
+
+    Args:
+        found: the choices, one a user.
+        current: the weights in force.
+        seed: of the folds and of the bootstrap.
+
+    Returns:
+        The weights fitted to all choices, and N@10 before and after on the held-out folds.
+    """
     table, everyone = _Table.of(found), np.arange(len(found))
     rng = np.random.default_rng(seed)
     fold = rng.permutation(len(found)) % _FOLDS
@@ -139,7 +148,7 @@ def _provenance(one: TuningResult) -> str:
 
 
 def _fitted(table: _Table, users: NDArray[np.int64], current: RankingWeights) -> RankingWeights:
-    """The weights that make the choices of these users likeliest."""
+    """The weights of the largest penalised likelihood for these users."""
     alphas = _ALPHAS if table.given is not None else (current.alpha,)
     start = np.array([current.weights.get(name, 0.0) for name in table.names])
     bounds = [
@@ -160,15 +169,18 @@ def _fitted(table: _Table, users: NDArray[np.int64], current: RankingWeights) ->
 
 
 def _as_long_as(weights: Values, start: Values) -> Values:
-    """The weights, scaled to the length of those in force: what is not fitted counts no more and no less."""
+    """The weights scaled to the norm of those in force, so that signals without variance keep their influence."""
     length, wanted = np.linalg.norm(weights), np.linalg.norm(start)
     return weights * (wanted / length) if length > 1e-9 and wanted > 0 else weights
 
 
 def _loss(given: Values, values: Values, start: Values) -> tuple[float, Values]:
-    """How unlikely what was taken is, plus what weights cost that are not those in force; and its slope.
+    """The penalised cross-entropy of the weights, and its gradient.
 
-    The last number is the logarithm of a scale on all scores: only how weights stand to each other orders items.
+    The last number of `given` is the logarithm of a common scale: only the ratios of the weights order items.
+
+    Returns:
+        The loss, and its gradient of the shape of `given`.
     """
     weights, scale = given[:-1], np.exp(given[-1])
     scores = values @ weights
@@ -182,7 +194,7 @@ def _loss(given: Values, values: Values, start: Values) -> tuple[float, Values]:
 
 
 def _ndcg(table: _Table, weights: RankingWeights, users: NDArray[np.int64]) -> Values:
-    """N@10 of each user's choice; equal scores share their places."""
+    """N@10 of each held-out item; ties share their mean rank."""
     scores = table.at(weights.alpha)[users] @ np.array(
         [weights.weights.get(name, 0.0) for name in table.names]
     )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.profile.event_weights import ABSENCE, event_weight, event_weights, newest_time
+from tanqu.agent.profile.event_weights import ABSENCE, decayed_weights, event_weight, newest_time
 from tanqu.agent.settings import (
     ACTION_WEIGHTS,
     ENVIRONMENT_PREFIX,
@@ -310,7 +310,7 @@ def test_no_time_no_now_and_the_future_mean_no_decay() -> None:
 def test_one_event_after_years_does_not_blot_out_all_before_it() -> None:
     then, half = NOW - timedelta(days=9000), HALF_LIFE["video"]
     events = [an_event("like", time=then - half), an_event("like", time=then), an_event("like", time=NOW)]
-    older, old, new = event_weights(events, "video")
+    older, old, new = decayed_weights(events, "video")
     assert old == pytest.approx(new / 2**ABSENCE)
     assert older == pytest.approx(old / 2)
 
@@ -320,7 +320,7 @@ def test_without_long_absences_weights_are_those_of_each_event(scenario: Scenari
     ages = [sum(gaps[:end]) for end in range(len(gaps) + 1)]
     events = [an_event("view", time=NOW - age * HALF_LIFE[scenario]) for age in ages]
     alone = [event_weight(event, scenario, NOW) for event in events]
-    assert event_weights(events, scenario) == pytest.approx(alone, rel=1e-6)
+    assert decayed_weights(events, scenario) == pytest.approx(alone, rel=1e-6)
 
 
 def test_news_are_forgotten_faster_than_what_shops_sell() -> None:
@@ -332,10 +332,10 @@ def test_news_are_forgotten_faster_than_what_shops_sell() -> None:
 def test_the_newest_event_is_the_present_so_a_history_does_not_fade_by_itself() -> None:
     history = [an_event("view", time=NOW - timedelta(hours=48)), an_event("view", time=NOW), an_event("view")]
     assert newest_time(history) == NOW
-    assert event_weights(history, "news") == pytest.approx([0.5, 1.0, 1.0])
-    assert event_weights(history, "news", NOW + timedelta(hours=48)) == pytest.approx([0.25, 0.5, 1.0])
+    assert decayed_weights(history, "news") == pytest.approx([0.5, 1.0, 1.0])
+    assert decayed_weights(history, "news", NOW + timedelta(hours=48)) == pytest.approx([0.25, 0.5, 1.0])
     assert newest_time([an_event("view")]) is None
-    assert event_weights([], "news") == []
+    assert decayed_weights([], "news") == []
 
 
 def test_settings_change_weights_and_half_lives() -> None:
