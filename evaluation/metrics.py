@@ -71,6 +71,9 @@ def hit_rate(ranking: Sequence[str], relevant: Collection[str], k: int) -> float
         ranking: item ids, best first.
         relevant: the ids of the relevant items.
         k: how many of the ranking count.
+
+    Returns:
+        1 or 0.
     """
     return float(any(_hits(ranking, relevant, k)))
 
@@ -82,6 +85,9 @@ def reciprocal_rank(ranking: Sequence[str], relevant: Collection[str], k: int) -
         ranking: item ids, best first.
         relevant: the ids of the relevant items.
         k: how many of the ranking count.
+
+    Returns:
+        0 to 1.
     """
     return 1 / next(iter(_hits(ranking, relevant, k)), math.inf)
 

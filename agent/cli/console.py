@@ -90,6 +90,9 @@ def counting(label: str, every: float = EVERY) -> Iterator[Counter]:
     Args:
         label: names the work in a word or two.
         every: seconds between two plain lines where nothing else calls for one.
+
+    Yields:
+        What reports the progress.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with _display(label, columns, _count_text, every) as display:

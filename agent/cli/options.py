@@ -45,6 +45,9 @@ class GlobalOptions:
     def settings(self) -> "Settings":
         """The settings in force: these options over the environment, the home's file and the defaults.
 
+        Returns:
+            Checked settings.
+
         Raises:
             InputError: an option or a setting cannot be used.
         """
@@ -57,6 +60,9 @@ class GlobalOptions:
         """The model that the settings name, closed at the end; None for `none`.
 
         The default model may be missing, which is noted; one that was chosen by `--model` may not.
+
+        Yields:
+            The open model, or None.
 
         Raises:
             WeightsError: the chosen model is not here.
@@ -97,6 +103,9 @@ def opened(context: typer.Context, *, with_model: bool, **how: Any) -> Iterator[
         context: the command's, which holds the options.
         with_model: whether the language model takes part.
         how: further arguments of `Recommender.open`.
+
+    Yields:
+        The open recommender.
 
     Raises:
         TanquError: the settings, the home or the model cannot be used.

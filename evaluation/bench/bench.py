@@ -25,12 +25,17 @@ Progress = Callable[[int, int], object]
 
 
 def run_bench(path: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Every row of the benchmark; minutes. The JSON is `{"machine", "model", "rows": {key: row}}`."""
+    """Run the whole benchmark; it takes minutes.
+
+    Returns:
+        `{"machine", "model", "rows": {key: row}}`, rows as `sides.row` makes them.
+    """
     rows: dict[str, Row] = {}
     parts: list[Callable[[Sides], dict[str, Row]]] = [
         generation_rows, many_rows, score_rows, grammar_rows, warm_prefix_rows, task_rows,
     ]  # fmt: skip
     outside = (disk_prefix_rows, memory_rows)
+    total, report = len(parts) + len(outside), progress or (lambda _done, _total: None)
     threads = physical_cores()
     settings = EngineSettings()
     with tempfile.TemporaryDirectory() as folder, LlamaModel(path, settings) as model:
@@ -38,35 +43,31 @@ def run_bench(path: Path, progress: Progress | None = None) -> dict[str, Any]:
             str(path), n_ctx=settings.context, n_threads=threads, n_threads_batch=threads, verbose=False
         )
         sides = Sides(model, theirs, threads)
-        for done, part in enumerate(parts):
+        report(0, total)
+        for done, part in enumerate(parts, 1):
             rows |= part(sides)
-            _tell(progress, done + 1, len(parts) + len(outside))
+            report(done, total)
         name = model.name
         del sides
         theirs.close()
         gc.collect()
         for done, measure in enumerate(outside, len(parts) + 1):
             rows |= measure(path, Path(folder))
-            _tell(progress, done, len(parts) + len(outside))
+            report(done, total)
     machine = f"{platform.machine()}, {threads} cores, {platform.system()}"
     return {"machine": machine, "model": name, "rows": {key: rows[key] for key in TARGETS if key in rows}}
 
 
-def _tell(progress: Progress | None, done: int, total: int) -> None:
-    if progress is not None:
-        progress(done, total)
-
-
-def table(result: dict[str, Any]) -> str:
-    """The rows as a person reads them."""
+def table(results: dict[str, Any]) -> str:
+    """The rows as a table of text."""
     lines = [
-        f"{result['model']} on {result['machine']}",
+        f"{results['model']} on {results['machine']}",
         f"{'row':20} {'ours':>9} {'theirs':>9} {'ratio':>8}  target",
     ]
-    for key, one in result["rows"].items():
+    for key, row in results["rows"].items():
         sign = "<=" if key in AT_MOST else ">="
-        verdict = "met" if one["meets"] else "SHORT"
+        verdict = "met" if row["meets"] else "SHORT"
         lines.append(
-            f"{key:20} {one['ours']:9.4f} {one['theirs']:9.4f} {one['ratio']:8.2f}  {sign} {one['target']:g} {verdict}"
+            f"{key:20} {row['ours']:9.4f} {row['theirs']:9.4f} {row['ratio']:8.2f}  {sign} {row['target']:g} {verdict}"
         )
     return "\n".join(lines)

@@ -1,7 +1,6 @@
-"""The benchmark's rows for the engine: texts, scores, grammar, and a prefix that is warm.
+"""The benchmark's rows for the engine: generation, scoring, constrained decoding, and prefix reuse.
 
-The other side is `Llama` with its prefix match, and the bare `llama_decode` loop, which nothing on this library can
-beat.
+The other engine is `Llama` with its prefix match; the limit is the bare `llama_decode` loop.
 """
 
 import json
@@ -16,12 +15,14 @@ from ...models.engine import Batch, Context, log_sum_exp
 from ...models.engine_settings import EngineSettings
 from ...models.language_model import Constraint, Limits, generate
 from .measuring import timed
-from .sides import PREFIX, REPEATS, WORDS, Row, Sides, continuations, in_turn, of_length, row, said
+from .sides import PREFIX, REPEATS, WORDS, Row, Sides, continuations, conversation, in_turn, of_length, row
 
 
 def generation_rows(sides: Sides) -> dict[str, Row]:
-    """One greedy text of 100 tokens."""
-    prompt = said("Write a long story about a lighthouse keeper, a storm and a letter. Begin at once.")
+    """Greedy generation of 100 tokens."""
+    prompt = conversation(
+        "Write a long story about a lighthouse keeper, a storm and a letter. Begin at once."
+    )
     ids, count = sides.ids(prompt), 100
 
     def ours() -> float:
@@ -39,13 +40,13 @@ def generation_rows(sides: Sides) -> dict[str, Row]:
 
 
 def _complete(llama: llama_cpp.Llama, ids: list[int], count: int) -> str:
-    """Greedy text of `Llama`, which skips what it has just read of the prompt."""
+    """Greedy generation of `Llama`, which reuses the prefix in its KV cache."""
     answer: Any = llama.create_completion(ids, max_tokens=count, temperature=0.0, repeat_penalty=1.0)
     return str(answer["choices"][0]["text"])
 
 
 def _bare(sides: Sides, prompts: list[list[int]], count: int) -> list[float]:
-    """Seconds of `count` steps of bare decoding, one token per sequence and step, prompts read before."""
+    """Seconds of `count` steps of bare decoding, one token per sequence and step, after the prefill."""
     context = sides.ours.weights.context(sides.ours.settings)
     try:
         return [_bare_steps(context, prompts, count) for _ in range(REPEATS + 1)][1:]
@@ -73,7 +74,7 @@ def _bare_steps(context: Context, prompts: list[list[int]], count: int) -> float
 def many_rows(sides: Sides) -> dict[str, Row]:
     """Five texts of 30 tokens: the grammar lets none of them end early."""
     question = "Explain to a reader in one long sentence why this book fits: The Keeper of the Light."
-    prompts = [said(question, f"Reason {word}:") for word in ("A", "B", "C", "D", "E")]
+    prompts = [conversation(question, f"Reason {word}:") for word in ("A", "B", "C", "D", "E")]
     ids = [sides.ids(prompt) for prompt in prompts]
     count = 30
     written: list[int] = []
@@ -99,7 +100,7 @@ def many_rows(sides: Sides) -> dict[str, Row]:
 
 
 def score_rows(sides: Sides) -> dict[str, Row]:
-    """20 candidates of 13 tokens after a prefix of 250 that both sides have read."""
+    """Scoring of 20 candidates of 13 tokens after a prefix of 250 tokens that both engines hold."""
     prompt = of_length(sides, PREFIX)
     ids = sides.ids(prompt)
     texts = continuations(sides, 20)
@@ -128,7 +129,7 @@ def score_rows(sides: Sides) -> dict[str, Row]:
 
 
 def _score_alone(llama: llama_cpp.Llama, prefix: int, tokens: list[int], scratch: Any) -> float:
-    """One candidate after the prefix that `Llama` still holds."""
+    """The log-likelihood of one candidate after the prefix that `Llama` holds."""
     llama.n_tokens = prefix
     llama.eval(tokens)
     rows = llama.scores[prefix - 1 : prefix - 1 + len(tokens)]
@@ -136,7 +137,7 @@ def _score_alone(llama: llama_cpp.Llama, prefix: int, tokens: list[int], scratch
 
 
 def _bare_scores(sides: Sides, ids: list[int], texts: list[list[int]]) -> list[float]:
-    """One `llama_decode` of all the tokens, each with its row, after a prefix that is there."""
+    """Seconds of one `llama_decode` of all candidates' tokens with their logits, after the prefill."""
     total = sum(len(one) for one in texts)
     settings = EngineSettings(batch=512, rows=256)
     context = sides.ours.weights.context(settings)
@@ -168,7 +169,7 @@ def _as_batch(ids: Sequence[int], sequence: int, start: int, *, wanted: bool) ->
 
 def grammar_rows(sides: Sides) -> dict[str, Row]:
     """Seconds per token under a schema of one long string, and free, for texts of 60 tokens."""
-    prompt = said("Write a long story about a lighthouse keeper as JSON with the key story.")
+    prompt = conversation("Write a long story about a lighthouse keeper as JSON with the key story.")
     schema = json.dumps(
         {
             "type": "object",
@@ -191,7 +192,7 @@ def grammar_rows(sides: Sides) -> dict[str, Row]:
 
 
 def warm_prefix_rows(sides: Sides) -> dict[str, Row]:
-    """Time to the first token of a 500-token prompt: the first time, and again."""
+    """Time to first token of a 500-token prompt, cold and with the prefix in the KV cache."""
     cold: list[float] = []
     warm: list[float] = []
     for at in range(REPEATS):

@@ -10,7 +10,7 @@ from ...models.engine import LlamaModel
 from ...models.engine_settings import EngineSettings
 from ...models.language_model import Constraint, Limits, Message, Prompt, generate
 from .measuring import peak_mb, timed
-from .sides import PREFIX, REPEATS, TARGETS, WORDS, Row, Sides, continuations, of_length, row, said
+from .sides import PREFIX, REPEATS, TARGETS, WORDS, Row, Sides, continuations, conversation, of_length, row
 
 _CHILD = """
 import json, sys, time
@@ -31,7 +31,11 @@ def _child(name: str, path: Path, folder: Path) -> Any:  # whatever the function
 
 
 def first_tokens(path: Path, folder: Path) -> dict[str, list[float]]:
-    """Seconds to the first token of kept 500-token prefixes, each asked for once, by what the disk had."""
+    """Time to first token of 500-token prefixes that are kept on disk, each prompted once.
+
+    Returns:
+        Seconds of the prompts whose prefix came from `disk`, and of those that were `read` (prefilled).
+    """
     settings = EngineSettings()
     found: dict[str, list[float]] = {"disk": [], "read": []}
     with LlamaModel(path, settings, folder) as model:
@@ -50,7 +54,7 @@ def _kept(prompt: Prompt) -> Prompt:
 
 
 def disk_prefix_rows(path: Path, folder: Path) -> dict[str, Row]:
-    """The same prompts in two processes, one after the other: the second finds them on disk."""
+    """The same prompts in two processes, one after the other: the second loads the KV state from disk."""
     first, second = _child("first_tokens", path, folder), _child("first_tokens", path, folder)
     if not second["disk"] or not first["read"]:
         return {"disk_prefix": row("disk_prefix", first["read"] + second["read"], first["read"], 500)}
@@ -63,7 +67,7 @@ def whole_use(path: Path, _folder: Path) -> float:
         sides = Sides(model, None, 0)  # type: ignore[arg-type]  # only our side is asked
         generate(model, of_length(sides, 3000), limits=Limits(max_tokens=40))
         model.score(of_length(sides, PREFIX), continuations(sides, 40))
-        prompts = [said(f"Tell of the {word}.") for word in WORDS[:20]]
+        prompts = [conversation(f"Tell of the {word}.") for word in WORDS[:20]]
         model.generate_many(
             prompts, constraint=Constraint(regex="[a-z ]{20,60}"), limits=Limits(max_tokens=20)
         )
@@ -71,7 +75,7 @@ def whole_use(path: Path, _folder: Path) -> float:
 
 
 def memory_rows(path: Path, folder: Path) -> dict[str, Row]:
-    """Peak memory of a process that does nothing but use the engine."""
+    """Peak memory of a process that only uses the engine."""
     peak = float(_child("whole_use", path, folder))
     target = TARGETS["peak_rss_mb"]
     value = round(peak, 1)

@@ -42,7 +42,7 @@ EMBEDDED = 16_000
 
 CANDIDATES = 200
 ROUNDS = 5
-ASKERS = ("u1", "u2", "u3", "u4", "u5")
+QUERY_USERS = ("u1", "u2", "u3", "u4", "u5")
 
 BROAD: dict[str, object] = {"price": {"$lte": 100}}
 """96 % of the items pass."""
@@ -59,16 +59,24 @@ Progress = Callable[[int, int], object]
 
 
 def run_scale(sizes: Sequence[int] = SIZES, progress: Progress | None = None) -> dict[str, Any]:
-    """Every row; the JSON is `{"machine", "rows": {key: row}}` as that of the engine's benchmark."""
+    """Measure catalogues of these sizes.
+
+    Args:
+        sizes: numbers of items.
+        progress: called with the number of parts done and of all parts.
+
+    Returns:
+        `{"machine", "rows": {key: row}}`, as the engine's benchmark.
+    """
+    report = progress or (lambda _done, _total: None)
+    report(0, len(set(sizes)) + 1)
     rows = {"index_vs_embedder": indexing(SentenceEmbedder(), EMBEDDED)}
     ordered = sorted(set(sizes))
     for done, size in enumerate(ordered, 1):
-        if progress is not None:
-            progress(done, len(ordered) + 1)
+        report(done, len(ordered) + 1)
         with tempfile.TemporaryDirectory() as home:
             rows |= _child(size, home)
-    if progress is not None:
-        progress(len(ordered) + 1, len(ordered) + 1)
+    report(len(ordered) + 1, len(ordered) + 1)
     return {"machine": f"{platform.machine()}, {platform.system()}", "rows": _headed(rows, ordered)}
 
 
@@ -82,6 +90,9 @@ def _headed(rows: dict[str, Row], sizes: Sequence[int]) -> dict[str, Row]:
 
 def read_sizes(text: str) -> tuple[int, ...]:
     """The sizes of `--items 17000,100000`.
+
+    Returns:
+        Numbers of items, in the order given.
 
     Raises:
         InputError: not whole numbers of 1,000 to 10,000,000.
@@ -113,7 +124,16 @@ def main() -> None:
 
 
 def indexing(embedder: Embedder, count: int, rounds: int = 3) -> Row:
-    """Items a second from items to a searchable catalogue, and texts a second of the embedder alone."""
+    """The rate of indexing beside that of the embedder alone.
+
+    Args:
+        embedder: embeds the items.
+        count: how many items.
+        rounds: how often; medians count.
+
+    Returns:
+        A row in items a second.
+    """
     items = list(synthetic_items(count))
     ours, theirs = [], []
     embedder.embed([items[0].content])
@@ -135,7 +155,16 @@ def _embedded(items: Sequence[Item], embedder: Embedder, batch: int = 1024) -> N
 
 
 def build(home: Path, size: int, users: int = USERS) -> float:
-    """Seconds to index `size` items in a home; the events of its users come with them."""
+    """Index synthetic items in a home and store the events of its users.
+
+    Args:
+        home: an empty folder.
+        size: how many items.
+        users: how many users.
+
+    Returns:
+        Seconds of the indexing alone.
+    """
     settings = load_settings(scenario="shop", language="en", model="none", home=home)
     with Recommender.open(embedder=WordEmbedder(), settings=settings) as recommender:
         seconds = timed(lambda: recommender.add_items(synthetic_items(size)))
@@ -147,8 +176,8 @@ def build(home: Path, size: int, users: int = USERS) -> float:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """A home that is open, and what its users ask."""
+class ScaleBenchmark:
+    """An open home and the queries of a few of its users."""
 
     recommender: Recommender
     counts: EngagementCache
@@ -156,7 +185,7 @@ class Bench:
     queries: tuple[Query, ...]
 
     def request(self, query: Query, where: dict[str, object] | None = None) -> int:
-        """All that a request does between the profile and the model; how many were ranked."""
+        """Everything between the profile and the model: retrieval and signals; the number of ranked items."""
         trace, catalogue = RunTrace(None), self.recommender.catalogue
         engagement = self.counts.engagement(trace)
         retriever = Retriever(catalogue, engagement, query.history, query.profile, where)
@@ -164,13 +193,13 @@ class Bench:
         return len(self.ranker.rank(found, query, trace, self.recommender.prompts, 0))
 
     def dense(self, query: Query, k: int = CANDIDATES // 2) -> int:
-        """The dense part alone: one search per interest."""
+        """Dense retrieval alone: one search per interest; the number of results."""
         vectors = interest_vectors(query.profile, query.history)
         exclude = query.history.consumed
         return len(self.recommender.catalogue.search_many(vectors, k, exclude=exclude))
 
     def chroma(self, query: Query, k: int = CANDIDATES // 2) -> int:
-        """The same vectors, asked of Chroma's collection by itself: nothing is left out of what it finds."""
+        """The same searches in Chroma's collection alone, without exclusions; the number of result lists."""
         index = self.recommender.catalogue._indexer.chroma
         if index is None:
             msg = "the catalogue has no index to be held against"
@@ -179,67 +208,76 @@ class Bench:
         return len(index._collection.query(query_embeddings=vectors, n_results=k, include=["distances"]))
 
 
-def measure(home: Path, size: int, told: dict[str, float] | None = None) -> dict[str, Row]:
-    """The rows of a home that was built."""
+def measure(home: Path, size: int, more: dict[str, float] | None = None) -> dict[str, Row]:
+    """Measure requests in a home that `build` made.
+
+    Args:
+        home: the folder.
+        size: how many items it has.
+        more: further values for the row of memory.
+
+    Returns:
+        The rows by key.
+    """
     settings = load_settings(scenario="shop", language="en", model="none", home=home)
     with Recommender.open(embedder=WordEmbedder(), settings=settings) as recommender:
-        bench = _bench(recommender, home)
-        first = timed(lambda: bench.request(bench.queries[0])) * 1000
-        times = _times(bench, lambda query: bench.request(query))
-        against = _in_turn(bench, bench.dense, bench.chroma)
+        benchmark = _bench(recommender, home)
+        first = timed(lambda: benchmark.request(benchmark.queries[0])) * 1000
+        times = _times(benchmark, lambda query: benchmark.request(query))
+        against = _in_turn(benchmark, benchmark.dense, benchmark.chroma)
         filtered = {
             name: _in_turn(
-                bench,
-                lambda query, where=where: bench.request(query, where),  # type: ignore[misc]  # a default
-                lambda query: bench.request(query),
+                benchmark,
+                lambda query, where=where: benchmark.request(query, where),  # type: ignore[misc]  # a default
+                lambda query: benchmark.request(query),
             )
             for name, where in (("broad", BROAD), ("narrow", NARROW))
         }
-        changed = timed(lambda: _one_more(bench, size)) * 1000
+        changed = timed(lambda: _one_more(benchmark, size)) * 1000
     worst = max(filtered.values(), key=lambda pair: pair[0] / pair[1])
     return _rows(size, times, {"chroma": against, "filtered": worst, **filtered}) | {
         f"peak_mb_{label(size)}": _limited("peak_mb", peak_mb(), size)
-        | {"first_request_ms": first, "one_more_item_ms": changed, **(told or {})}
+        | {"first_request_ms": first, "one_more_item_ms": changed, **(more or {})}
     }
 
 
-def _bench(recommender: Recommender, home: Path) -> Bench:
+def _bench(recommender: Recommender, home: Path) -> ScaleBenchmark:
     memory, catalogue = recommender.memory, recommender.catalogue
     counts = EngagementCache(memory, catalogue, home)
     ranker = Ranker(
         catalogue, counts.engagement(RunTrace(None)), load_weights(), ScoreCache(memory_database())
     )
     queries = []
-    for user in ASKERS:
+    for user in QUERY_USERS:
         history = read_history(memory.events(user), catalogue, recommender.settings)
         queries.append(Query(history, recommender.profile(user)))
-    return Bench(recommender, counts, ranker, tuple(queries))
+    return ScaleBenchmark(recommender, counts, ranker, tuple(queries))
 
 
-def _one_more(bench: Bench, size: int) -> None:
-    """A new item is taken in, and the next request finds the catalogue as it is then."""
-    bench.recommender.add_items([Item(id=f"new{size}", title="a new telescope for the moon")])
-    bench.request(bench.queries[0])
+def _one_more(benchmark: ScaleBenchmark, size: int) -> None:
+    """Index a new item, and make a request on the changed catalogue."""
+    benchmark.recommender.add_items([Item(id=f"new{size}", title="a new telescope for the moon")])
+    benchmark.request(benchmark.queries[0])
 
 
-def _times(bench: Bench, work: Callable[[Query], object]) -> list[float]:
-    """Milliseconds for each user and round, after a round that is not counted."""
-    for query in bench.queries:
+def _times(benchmark: ScaleBenchmark, work: Callable[[Query], object]) -> list[float]:
+    """Milliseconds for each user and round, after a warm-up round."""
+    for query in benchmark.queries:
         work(query)
     return [
         timed(lambda query=query: work(query)) * 1000  # type: ignore[misc]  # a default
         for _ in range(ROUNDS)
-        for query in bench.queries
+        for query in benchmark.queries
     ]
 
 
 def _in_turn(
-    bench: Bench, ours: Callable[[Query], object], theirs: Callable[[Query], object]
+    benchmark: ScaleBenchmark, ours: Callable[[Query], object], theirs: Callable[[Query], object]
 ) -> tuple[float, float]:
     """Median milliseconds of both, asked by turns, so that a drift of the machine meets both."""
     pairs = []
     for number in range(ROUNDS + 1):
-        for query in bench.queries:
+        for query in benchmark.queries:
             one = timed(lambda query=query: ours(query)) * 1000  # type: ignore[misc]  # a default
             other = timed(lambda query=query: theirs(query)) * 1000  # type: ignore[misc]  # a default
             pairs += [(one, other)] if number else []

@@ -1,4 +1,4 @@
-"""The two sides of the benchmark, how they take turns, and what is asked of both."""
+"""The two engines of the benchmark, how they take turns, and the prompts of both."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -42,19 +42,29 @@ Row = dict[str, Any]  # Any: numbers and a truth value, as they go into the JSON
 
 @dataclass(frozen=True)
 class Sides:
-    """Our model, theirs on the same file, and how many threads both have."""
+    """Our engine and llama-cpp-python's on the same file, and the threads of both."""
 
     ours: LlamaModel
     theirs: llama_cpp.Llama
     threads: int
 
     def ids(self, prompt: Prompt) -> list[int]:
-        """The tokens of a prompt, the same for both."""
+        """The token ids of a prompt, the same for both engines."""
         return self.ours.encode(prompt)
 
 
 def row(key: str, ours: Sequence[float], theirs: Sequence[float], tokens: int) -> Row:
-    """Medians of seconds (per token where the two wrote different numbers), and whether the target is met."""
+    """A row of the benchmark: medians, their ratio, and whether the target is met.
+
+    Args:
+        key: a key of `TARGETS`.
+        ours: our seconds, one per round; per token where the engines wrote different numbers of tokens.
+        theirs: the other engine's.
+        tokens: tokens of one round.
+
+    Returns:
+        `ours`, `theirs`, `ratio` (above 1: ours is faster, or for `AT_MOST` slower), `tokens`, `target`, `meets`.
+    """
     mine, other = statistics.median(ours), statistics.median(theirs)
     ratio = mine / other if key in AT_MOST else other / mine
     target = TARGETS[key]
@@ -66,13 +76,13 @@ def row(key: str, ours: Sequence[float], theirs: Sequence[float], tokens: int) -
 
 
 def in_turn(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[list[float], list[float]]:
-    """Both sides by turns after a warm-up, so that a drift of the machine meets both."""
+    """The seconds of both by turns after a warm-up, so that a drift of the machine meets both."""
     ours(), theirs()
     pairs = [(ours(), theirs()) for _ in range(REPEATS)]
-    return [one for one, _ in pairs], [other for _, other in pairs]
+    return [mine for mine, _ in pairs], [other for _, other in pairs]
 
 
-def said(text: str, answer: str = "") -> Prompt:
+def conversation(text: str, answer: str = "") -> Prompt:
     """A conversation of one question; `answer` opens the reply."""
     messages = [Message("system", (Segment("You are a helpful writer."),)), Message("user", (Segment(text),))]
     if answer:
@@ -81,15 +91,24 @@ def said(text: str, answer: str = "") -> Prompt:
 
 
 def of_length(sides: Sides, length: int, mark: str = "") -> Prompt:
-    """A prompt of about `length` tokens."""
+    """A prompt of about `length` tokens.
+
+    Args:
+        sides: tokenise it.
+        length: tokens, at most.
+        mark: begins the text, so that prompts share no prefix.
+
+    Returns:
+        The prompt with an opened answer.
+    """
     words = [WORDS[at * 7 % len(WORDS)] for at in range(length)]
-    while len(sides.ids(said(f"{mark} {' '.join(words)}", "-"))) > length:
+    while len(sides.ids(conversation(f"{mark} {' '.join(words)}", "-"))) > length:
         words.pop()
-    return said(f"{mark} {' '.join(words)}", "-")
+    return conversation(f"{mark} {' '.join(words)}", "-")
 
 
 def continuations(sides: Sides, count: int) -> list[str]:
-    """Texts of 13 tokens with different beginnings."""
+    """Texts of 13 tokens with different first words."""
     found = []
     for start in range(count):
         text = ""

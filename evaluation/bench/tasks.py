@@ -1,7 +1,7 @@
-"""The benchmark's rows for whole tasks: profile, ranking, recommendation, ours and as one would write them.
+"""The benchmark's rows for whole tasks: profile, ranking, recommendation, against one prompt per step.
 
-The other side is what the same model and library give to somebody who writes one prompt per step with
-`Llama.create_chat_completion`: a JSON profile of 30 numbered events, "rank these 20", and five reasons.
+The other side uses the same model and library with `Llama.create_chat_completion`: a JSON profile of 30 numbered
+events, "rank these 20", and five reasons.
 """
 
 import random
@@ -52,8 +52,11 @@ _INTERESTS: dict[str, Any] = {
 def task_rows(sides: Sides) -> dict[str, Row]:
     """The three rows, each from five rounds in which both sides do all of it, one after the other.
 
-    Every round has a user whom nobody has seen. What belongs to the catalogue (word index, the model's
-    likelihood of each item alone) is made in a round that is not counted, as it is once per shop.
+    Every round has a new user. What belongs to the catalogue (word index, the model's prior likelihood of each
+    item) is computed in a warm-up round, as it is once per shop.
+
+    Returns:
+        The rows by key.
     """
     with tempfile.TemporaryDirectory() as home:
         return _rows(sides, home)
@@ -88,7 +91,7 @@ def _thirty(sample: Sample) -> list[Event]:
 
 
 def _warm_up(recommender: Recommender, events: list[Event]) -> dict[str, int]:
-    """A round that is not counted; the tokens of each step, with the templates' beginnings, read only here."""
+    """The warm-up round; the tokens of each step, with the templates' prefixes, which are prefilled only here."""
     user = _newcomer(recommender, events, -1)
     run = recommender.recommend(user)
     _rank(recommender, user)
@@ -102,7 +105,7 @@ def _warm_up(recommender: Recommender, events: list[Event]) -> dict[str, int]:
 
 
 def _newcomer(recommender: Recommender, events: list[Event], number: int) -> str:
-    """A user whom nobody has seen, with this history."""
+    """A new user with this history."""
     user = f"{_USER}-{number}"
     recommender.record(
         event.model_copy(update={"user": user, "id": f"{user}-{at}"}) for at, event in enumerate(events)
@@ -113,7 +116,7 @@ def _newcomer(recommender: Recommender, events: list[Event], number: int) -> str
 def _our_round(
     sides: Sides, recommender: Recommender, events: list[Event], number: int, found: dict[str, list[float]]
 ) -> None:
-    """The profile of a newcomer, and then their recommendations: together, all from nothing."""
+    """The profile of a new user, and then their recommendations: together, a cold start."""
     user = _newcomer(recommender, events, number)
     profile = timed(lambda: recommender.profile(user))
     found["profile"].append(profile)
@@ -125,7 +128,7 @@ def _our_round(
 def _rank(recommender: Recommender, user: str) -> float:
     """Seconds for 20 candidates, with the history's prefix warm and the items' priors known: the second time.
 
-    The candidates are read anew: the model keeps the prefix, not what was scored after it.
+    The candidates are prefilled again: the model keeps the prefix, not what was scored after it.
     """
     history = read_history(recommender.memory.events(user), recommender.catalogue, recommender.settings)
     query = Query(history, recommender.profile(user))

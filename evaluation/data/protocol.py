@@ -170,6 +170,9 @@ def read_protocol(
 def read_folder(folder: Path, options: ProtocolOptions) -> RankingProtocol:
     """The protocol of a folder with one `.item`, one `.inter`, and perhaps a `.random` file of negatives.
 
+    Returns:
+        As `read_protocol`.
+
     Raises:
         InputError: a file is missing or cannot be used, or no user can be measured.
     """
@@ -179,6 +182,9 @@ def read_folder(folder: Path, options: ProtocolOptions) -> RankingProtocol:
 
 def movielens(options: ProtocolOptions) -> RankingProtocol:
     """MovieLens-100K: each user's last film with 4 stars or more held out, negatives among unrated films.
+
+    Returns:
+        As `read_protocol`.
 
     Raises:
         WeightsError: the data is not here and cannot be fetched.

@@ -29,7 +29,10 @@ class Sample:
 
 
 def load_sample(scenario: Scenario, language: Language) -> Sample:
-    """The sample of a scenario, read from the package; the lists are the caller's own.
+    """The sample of a scenario, read from the package.
+
+    Returns:
+        Items and events in new lists.
 
     Raises:
         InputError: there is no such scenario or language.
@@ -45,7 +48,10 @@ def load_sample(scenario: Scenario, language: Language) -> Sample:
 
 
 def demo_user(scenario: Scenario) -> str:
-    """The id of the user with the most events, the same in both languages; of equals, the first by id.
+    """The user with the most events, the same in both languages; of equals, the first by id.
+
+    Returns:
+        The user's id.
 
     Raises:
         InputError: there is no such scenario.

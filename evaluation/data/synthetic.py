@@ -105,7 +105,16 @@ def _name(number: int) -> str:
 
 
 def synthetic_events(users: int, items: int, seed: int = 7) -> Iterator[Event]:
-    """30 events each of `users` people, who keep to a few topics' popular items; the first is "u0"."""
+    """30 purchases of each user, who keeps to the popular items of a few topics.
+
+    Args:
+        users: how many; the first is "u0".
+        items: the size of the catalogue of `synthetic_items`.
+        seed: draws tastes and items.
+
+    Yields:
+        The events, user by user, oldest first.
+    """
     random = np.random.default_rng(seed)
     for user in range(users):
         taste = random.integers(0, items, 3)
@@ -137,7 +146,7 @@ class WordEmbedder:
 
     @property
     def fingerprint(self) -> str:
-        """There is one of it."""
+        """The same for every instance: the table is drawn from a fixed seed."""
         return f"{self.name}:{self.dimensions}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:

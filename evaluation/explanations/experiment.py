@@ -1,6 +1,6 @@
-"""How good the reasons are, measured on the hand-written samples: are they checked, written, exact, faithful.
+"""The quality of explanations on the hand-written samples: groundedness checks, exact counterfactuals, faithfulness.
 
-The product's own stages make the lists, without the model's names for interests, on which no reason rests.
+The product's own stages make the rankings, without the model's names for interests, on which no reason rests.
 """
 
 import random
@@ -34,22 +34,29 @@ from ..metrics import bootstrap
 
 PICKS = 5
 WRITTEN_USERS = 2
-"""Of so many users per sample the model writes the reasons."""
+"""Users per sample whose reasons the model writes."""
 
 EXACT_WITH_MODEL = 1
-"""Of so many users per language the counterfactuals are recomputed with the model."""
+"""Users per language whose counterfactuals are recomputed with the model."""
 
 _CANDIDATES = 200
 _MODEL_SCORES = 20
 _DRAWS = 5
 _SAME = 1e-5  # vectors have single precision, and a text embedded beside others differs in the last bits
 
-Found = dict[str, Any]
-"""`figures`: name to mean, low and high; `sentences`: what was written; `missed`: where the checker erred."""
+Json = dict[str, Any]
 
 
-class Case(Record):
-    """A sentence about a pick of a sample, with the events it cites; `planted` is the kind of its false fact."""
+class CheckerCase(Record):
+    """A hand-written sentence about an item of a recommender.
+
+    Attributes:
+        scenario: the recommender.
+        item: the item's id.
+        events: the events that it cites.
+        text: the sentence.
+        planted: the kind of its false fact, None for a correct sentence.
+    """
 
     scenario: Scenario
     item: Id
@@ -59,15 +66,15 @@ class Case(Record):
 
 
 @dataclass
-class Measured:
-    """The values of each figure, one per sentence, statement or pick."""
+class ExplanationResults:
+    """What was measured: `values` by figure, written `sentences`, and `missed` ones where the checker erred."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
-    sentences: list[Found] = field(default_factory=list)
-    missed: list[Found] = field(default_factory=list)
+    sentences: list[Json] = field(default_factory=list)
+    missed: list[Json] = field(default_factory=list)
 
     def add(self, name: str, value: float) -> None:
-        """Another value of a figure."""
+        """Add a value to a figure."""
         self.values.setdefault(name, []).append(float(value))
 
 
@@ -78,46 +85,60 @@ def evaluate_explanations(
     users: int | None = None,
     scenarios: Sequence[Scenario] = SCENARIOS,
     embedder: Embedder | None = None,
-) -> Found:
-    """Everything that is promised of reasons, as figures with 95 percent bootstrap intervals.
+) -> Json:
+    """Measure what is promised of explanations, with 95 percent bootstrap intervals.
 
     `caught`: the share of planted false facts that the checker finds (also by kind); `false_rejects`: of
     correct sentences that it refuses; `model_written`: of reasons that the model wrote; `seconds`: for one
     of them; `counterfactual_exact`: of counterfactuals that equal a recomputation of everything;
-    `faithful`: of picks whose score falls more without the cited things than without as many others.
-    Without a model, what it would write is left out. `users` limits the users of each sample (all);
-    `embedder` defaults to the product's own.
+    `faithful`: of picks whose score falls more without the cited history items than without as many others
+    (comprehensiveness, DeYoung et al. 2020, section 4).
+
+    Args:
+        model: writes reasons and takes part in recomputations; without one, `model_written` and `seconds` are left
+            out.
+        progress: called with the number of samples done and of all samples.
+        users: how many users of each sample; None for all.
+        scenarios: the samples.
+        embedder: defaults to the product's own.
+
+    Returns:
+        `figures` (name to mean, low and high), `sentences` (what was written) and `missed` (checker errors).
     """
-    found = Measured()
+    results = ExplanationResults()
     languages: tuple[Language, ...] = get_args(Language)
     for language in languages:
-        _check_cases(language, found)
+        _check_cases(language, results)
     samples = [(scenario, language) for scenario in scenarios for language in languages]
     vectors = embedder or SentenceEmbedder()
+    if progress:
+        progress(0, len(samples))
     for at, (scenario, language) in enumerate(samples, 1):
-        with Bench.open(scenario, language, vectors) as bench:
-            for place, user in enumerate(bench.users[:users]):
+        with SampleRecommender.open(scenario, language, vectors) as recommender:
+            for place, user in enumerate(recommender.users[:users]):
                 exact_by_model = model if scenario == scenarios[0] and place < EXACT_WITH_MODEL else None
-                made = bench.made(user, exact_by_model)
-                reasons = bench.explain(made, model if place < WRITTEN_USERS else None, found)
-                _measure_exact(bench, made, reasons, exact_by_model, found)
-                _measure_faithful(bench, made, reasons, found)
+                snapshot = recommender.snapshot(user, exact_by_model)
+                reasons = recommender.explain(snapshot, model if place < WRITTEN_USERS else None, results)
+                _measure_exact(recommender, snapshot, reasons, exact_by_model, results)
+                _measure_faithful(recommender, snapshot, reasons, results)
         if progress:
             progress(at, len(samples))
-    figures = {name: asdict(bootstrap(values)) for name, values in sorted(found.values.items())}
-    return {"figures": figures, "sentences": found.sentences, "missed": found.missed}
+    figures = {name: asdict(bootstrap(values)) for name, values in sorted(results.values.items())}
+    return {"figures": figures, "sentences": results.sentences, "missed": results.missed}
 
 
 # --- the checker ---------------------------------------------------------------------------------------
 
 
-def read_cases(language: Language) -> list[Case]:
-    """The hand-written sentences of a language, in which false facts are planted or not."""
+def read_checker_cases(language: Language) -> list[CheckerCase]:
+    """The hand-written sentences of a language, with and without planted false facts."""
     text = files(__package__).joinpath(f"explanation_cases.{language}.jsonl")
-    return [Case.model_validate_json(line) for line in text.read_text(encoding="utf-8").split("\n") if line]
+    return [
+        CheckerCase.model_validate_json(line) for line in text.read_text(encoding="utf-8").split("\n") if line
+    ]
 
 
-def evidence_of(case: Case, language: Language) -> PickEvidence:
+def evidence_of(case: CheckerCase, language: Language) -> PickEvidence:
     """What the sentence of a case may rest on."""
     sample = load_sample(case.scenario, language)
     items = {item.id: item for item in sample.items}
@@ -132,16 +153,16 @@ def evidence_of(case: Case, language: Language) -> PickEvidence:
     )
 
 
-def _check_cases(language: Language, found: Measured) -> None:
-    for case in read_cases(language):
+def _check_cases(language: Language, results: ExplanationResults) -> None:
+    for case in read_checker_cases(language):
         refused = ungrounded_spans(case.text, evidence_of(case, language).facts, language)
         if case.planted is None:
-            found.add("false_rejects", bool(refused))
+            results.add("false_rejects", bool(refused))
         else:
-            found.add("caught", bool(refused))
-            found.add(f"caught_{case.planted}", bool(refused))
+            results.add("caught", bool(refused))
+            results.add(f"caught_{case.planted}", bool(refused))
         if bool(refused) != (case.planted is not None):
-            found.missed.append(
+            results.missed.append(
                 {"text": case.text, "planted": case.planted, "refused": list(map(str, refused))}
             )
 
@@ -150,8 +171,8 @@ def _check_cases(language: Language, found: Measured) -> None:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """The product's path from events to reasons, over one sample."""
+class SampleRecommender:
+    """The product's path from events to explanations, on one recommender."""
 
     catalogue: Catalogue
     settings: Settings
@@ -162,8 +183,17 @@ class Bench:
     prompts: Prompts = field(default_factory=Prompts)
 
     @classmethod
-    def open(cls, scenario: Scenario, language: Language, embedder: Embedder) -> "Bench":
-        """A bench on the sample of a scenario and a language; use it in a `with` block."""
+    def open(cls, scenario: Scenario, language: Language, embedder: Embedder) -> "SampleRecommender":
+        """Index a sample; use it in a `with` block.
+
+        Args:
+            scenario: of the recommender.
+            language: of the recommender.
+            embedder: embeds the items.
+
+        Returns:
+            The recommender, which closes the catalogue at the end of the block.
+        """
         sample = load_sample(scenario, language)
         catalogue = Catalogue.in_memory(sample.items, embedder)
         users = tuple(sorted({event.user for event in sample.events}))
@@ -173,7 +203,7 @@ class Bench:
         settings = Settings(scenario=scenario, language=language)
         return cls(catalogue, settings, language, engagement, ranker, users)
 
-    def __enter__(self) -> "Bench":
+    def __enter__(self) -> "SampleRecommender":
         """Itself."""
         return self
 
@@ -182,12 +212,12 @@ class Bench:
         self.catalogue.close()
 
     def history(self, user: str, *, but: Sequence[str] = ()) -> History:
-        """What the user did, read anew; without the events in `but`."""
+        """The history of a user without the events in `but`."""
         sample = load_sample(self.settings.scenario, self.language)
         events = [event for event in sample.events if event.user == user and event.id not in but]
         return read_history(events, self.catalogue, self.settings)
 
-    def made(self, user: str, model: LanguageModel | None) -> RankingSnapshot:
+    def snapshot(self, user: str, model: LanguageModel | None) -> RankingSnapshot:
         """The ranking of a user, with the model if there is one."""
         history = self.history(user)
         profile = build_profile(user, history, self.language, RunTrace(None), self.prompts)
@@ -199,19 +229,28 @@ class Bench:
         return RankingSnapshot(self.ranker, candidates, query, ranked, history, (), _MODEL_SCORES)
 
     def explain(
-        self, made: RankingSnapshot, model: LanguageModel | None, found: Measured
+        self, snapshot: RankingSnapshot, model: LanguageModel | None, results: ExplanationResults
     ) -> list[Explanation]:
-        """The reasons of a user's first picks; what the model wrote of them is measured."""
-        picks = made.ranked[:PICKS]
+        """The explanations of a user's first picks.
+
+        Args:
+            snapshot: the user's ranking.
+            model: the language model, or None for templates.
+            results: takes in the time and what the model wrote.
+
+        Returns:
+            One explanation for each of the first picks, in order.
+        """
+        picks = snapshot.ranked[:PICKS]
         trace = RunTrace(model)
         explainer = Explainer(self.catalogue, self.prompts)
         started = time.perf_counter()
-        reasons = explainer.explain(picks, made.query, trace)
+        reasons = explainer.explain(picks, snapshot.query, trace)
         if model is not None:
-            found.add("seconds", (time.perf_counter() - started) / len(picks))
+            results.add("seconds", (time.perf_counter() - started) / len(picks))
             for pick, reason in zip(picks, reasons, strict=True):
-                found.add("model_written", reason.written_by == "model")
-                found.sentences.append(
+                results.add("model_written", reason.written_by == "model")
+                results.sentences.append(
                     {"item": pick.candidate.item.id, "text": reason.text, "written_by": reason.written_by}
                 )
         return reasons
@@ -221,62 +260,75 @@ class Bench:
 
 
 def _measure_exact(
-    bench: Bench,
-    made: RankingSnapshot,
+    recommender: SampleRecommender,
+    snapshot: RankingSnapshot,
     reasons: Sequence[Explanation],
     model: LanguageModel | None,
-    found: Measured,
+    results: ExplanationResults,
 ) -> None:
-    """Whether each statement is what a ranking from nothing says, with everything asked of the model again."""
-    picks = made.ranked[: len(reasons)]
+    """Whether each counterfactual equals a full recomputation, in which the model scores everything again."""
+    picks = snapshot.ranked[: len(reasons)]
     cited = [(pick.candidate.item.id, one.evidence) for pick, one in zip(picks, reasons, strict=True)]
-    stated = counterfactuals(made, cited, RunTrace(model), bench.prompts)
+    stated = counterfactuals(snapshot, cited, RunTrace(model), recommender.prompts)
     for pick, statements in zip(picks, stated, strict=True):
         for one in statements:
-            events = next(ids for ids in made.history_items([one.event]).values())
-            ranks = _ranks_without(bench, made, events, model)
+            events = next(ids for ids in snapshot.history_items([one.event]).values())
+            ranks = _ranks_without(recommender, snapshot, events, model)
             now = ranks[pick.candidate.item.id]
             same = one.rank_after == now.rank and abs(one.score_after - now.score) < _SAME
-            found.add("counterfactual_exact", same and one.rank_before == pick.rank)
+            results.add("counterfactual_exact", same and one.rank_before == pick.rank)
 
 
 def _ranks_without(
-    bench: Bench, made: RankingSnapshot, events: Sequence[str], model: LanguageModel | None
+    recommender: SampleRecommender,
+    snapshot: RankingSnapshot,
+    events: Sequence[str],
+    model: LanguageModel | None,
 ) -> dict[str, Ranked]:
-    """The ranking of a user who has none of these events, from reading the others up."""
-    old = made.query.profile
-    history = bench.history(old.user, but=events)
-    profile = with_names(build_profile(old.user, history, old.language, RunTrace(None), bench.prompts), old)
-    query = replace(made.query, history=history, profile=profile)
-    ranked = bench.ranker.rank(made.candidates, query, RunTrace(model), bench.prompts, _MODEL_SCORES)
+    """The ranking of a user without these events, recomputed from the other events on."""
+    old = snapshot.query.profile
+    history = recommender.history(old.user, but=events)
+    profile = with_names(
+        build_profile(old.user, history, old.language, RunTrace(None), recommender.prompts), old
+    )
+    query = replace(snapshot.query, history=history, profile=profile)
+    ranked = recommender.ranker.rank(
+        snapshot.candidates, query, RunTrace(model), recommender.prompts, _MODEL_SCORES
+    )
     return {one.candidate.item.id: one for one in ranked}
 
 
 def _measure_faithful(
-    bench: Bench, made: RankingSnapshot, reasons: Sequence[Explanation], found: Measured
+    recommender: SampleRecommender,
+    snapshot: RankingSnapshot,
+    reasons: Sequence[Explanation],
+    results: ExplanationResults,
 ) -> None:
     """Whether a pick loses more without the cited things than without as many others, in the mean of draws."""
-    rest = random.Random(made.query.profile.user)  # noqa: S311 - a draw of events, repeatable
-    keys = {entry.event.id: entry.key for entry in made.history.entries}
-    liked = {entry.key for entry in made.history.entries if entry.weight > 0 and entry.content}
-    for pick, reason in zip(made.ranked, reasons, strict=False):
+    rest = random.Random(snapshot.query.profile.user)  # noqa: S311 - a draw of events, repeatable
+    keys = {entry.event.id: entry.key for entry in snapshot.history.entries}
+    liked = {entry.key for entry in snapshot.history.entries if entry.weight > 0 and entry.content}
+    for pick, reason in zip(snapshot.ranked, reasons, strict=False):
         cited = {keys[event] for event in reason.evidence}
         others = sorted(liked - cited)
         if not cited or len(others) < len(cited):
             continue
-        ours = _score_without(bench, made, pick, cited)
-        theirs = [_score_without(bench, made, pick, rest.sample(others, len(cited))) for _ in range(_DRAWS)]
-        found.add("faithful", ours < sum(theirs) / len(theirs))
+        ours = _score_without(recommender, snapshot, pick, cited)
+        theirs = [
+            _score_without(recommender, snapshot, pick, rest.sample(others, len(cited)))
+            for _ in range(_DRAWS)
+        ]
+        results.add("faithful", ours < sum(theirs) / len(theirs))
 
 
 def _score_without(
-    bench: Bench, made: RankingSnapshot, pick: Ranked, things: Sequence[str] | set[str]
+    recommender: SampleRecommender, snapshot: RankingSnapshot, pick: Ranked, things: Sequence[str] | set[str]
 ) -> float:
     """The pick's score by the signals without the model, without these things."""
-    events = [entry.event.id for entry in made.history.entries if entry.key in things]
-    query = made.without(events, bench.prompts)
-    ranked = bench.ranker.rank(made.candidates, query, RunTrace(None), bench.prompts, 0)
+    events = [entry.event.id for entry in snapshot.history.entries if entry.key in things]
+    query = snapshot.without(events, recommender.prompts)
+    ranked = recommender.ranker.rank(snapshot.candidates, query, RunTrace(None), recommender.prompts, 0)
     return next(one.score for one in ranked if one.candidate.item.id == pick.candidate.item.id)
 
 
-__all__ = ["Bench", "Case", "evaluate_explanations", "evidence_of", "read_cases"]
+__all__ = ["SampleRecommender", "CheckerCase", "evaluate_explanations", "evidence_of", "read_checker_cases"]

@@ -1,7 +1,7 @@
-"""What most people write first: the profile that one prompt gives, and a confidence that the model writes.
+"""The baseline of profiles: one prompt for the whole profile, and a confidence that the model writes.
 
 In the single prompt the model reads the whole history as a numbered list and writes every interest as JSON: its
-name and the numbers of the events it rests on.
+name and the numbers of its supporting events.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,16 @@ class _Answer(Record):
 def single_prompt_profile(
     history: History, language: Language, trace: RunTrace
 ) -> tuple[SinglePromptInterest, ...]:
-    """What the model makes of a history in one go; empty where it comes to no end. Needs a model."""
+    """The profile that the model writes in one completion.
+
+    Args:
+        history: the user's history; entries without content are left out of the prompt.
+        language: of the prompt.
+        trace: holds the model.
+
+    Returns:
+        The interests as written; none where the completion is cut or invalid.
+    """
     lines = [clean(entry.line, _LINE) for entry in history.entries if entry.content]
     constraint = Constraint(schema=_Answer)
     try:
@@ -70,7 +79,17 @@ _HOW_SURE = {
 def written_confidence(
     history: History, interests: Sequence[Interest], language: Language, trace: RunTrace
 ) -> list[float]:
-    """How sure the model says that it is of each interest, 0 to 1, in order. Needs a model."""
+    """The confidence that the model writes for each interest (verbalised confidence).
+
+    Args:
+        history: holds the lines of the supporting events.
+        interests: the interests to judge.
+        language: of the prompt.
+        trace: holds the model.
+
+    Returns:
+        0 to 1 for each interest, in order.
+    """
     lines = {entry.event.id: clean(entry.line, _LINE) for entry in history.entries}
     prompts = []
     for one in interests:

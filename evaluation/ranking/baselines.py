@@ -1,7 +1,7 @@
-"""What the recommender is compared with: simple rankers that share its data, and none of its code.
+"""The baselines: simple rankers that share the recommender's data and none of its code.
 
-Every system answers a task (evaluation/protocol.py) with ids, best first. Equal scores keep the order of
-the candidates, which was drawn: no system is helped by the order in which a file lists things.
+Every system answers a `RankingTask` with ids, best first. Equal scores keep the order of the candidates, which is
+random: no system is helped by the order in which a file lists items.
 """
 
 import re
@@ -31,8 +31,8 @@ _TOO_MANY = "the baseline 'listing' cannot rank a whole catalogue: leave it out,
 _NUMBER = re.compile(r"\d+")
 
 
-class System(Structural):
-    """Something that ranks."""
+class RankingSystem(Structural):
+    """A recommender or a baseline under test."""
 
     @property
     def name(self) -> str:
@@ -40,12 +40,12 @@ class System(Structural):
         ...
 
     def rank(self, task: RankingTask, k: int) -> list[str]:
-        """The candidates, best first; without candidates, the best `k` that the user has not used."""
+        """The candidates, best first; without candidates, the best `k` items that the user has not used."""
         ...
 
 
-class Data:
-    """What the baselines know of a data set, computed at the first need."""
+class TrainingData:
+    """The training data of the baselines, computed at first use."""
 
     def __init__(self, protocol: RankingProtocol, catalogue: Catalogue) -> None:
         """`catalogue` holds the items of `protocol`."""
@@ -57,24 +57,24 @@ class Data:
 
     @cached_property
     def ids(self) -> list[str]:
-        """All items in an order drawn by the seed."""
+        """All item ids in an order drawn by the seed."""
         order = np.random.default_rng(self.seed).permutation(len(self.titles))
         known = sorted(self.titles)
         return [known[place] for place in order]
 
     @cached_property
     def place(self) -> dict[str, int]:
-        """Where each item is in `ids`."""
+        """The position of each item in `ids`."""
         return {item: place for place, item in enumerate(self.ids)}
 
     @cached_property
     def vectors(self) -> Vectors:
-        """Centred unit vectors of the texts, in the order of `ids`."""
+        """Centred unit vectors of the texts, shape (items, dimensions), in the order of `ids`."""
         return self.catalogue.vectors(self.ids)
 
     @cached_property
     def used(self) -> sparse.csr_array:
-        """Which user (row) used which item (column, in the order of `ids`)."""
+        """The interaction matrix, users x items, 1 where a user used an item; columns in the order of `ids`."""
         pairs = {(user, self.place[item]) for user, one in enumerate(self.histories) for item in one
                  if item in self.place}  # fmt: skip
         rows, columns = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2).T
@@ -88,38 +88,38 @@ class Data:
 
     @cached_property
     def cosines(self) -> sparse.csr_array:
-        """Cosine between the users of every two items, 0 for an item with itself."""
+        """Item-item cosine similarities of the interaction matrix, with a zero diagonal."""
         scale = sparse.diags_array(1 / np.sqrt(np.maximum(self.counts, 1)))
         found = sparse.csr_array(scale @ (self.used.T @ self.used) @ scale)
         found.setdiag(0)
         return found
 
     def places(self, items: Sequence[str]) -> list[int]:
-        """Where items are in `ids`; unknown ones are left out."""
+        """The positions of items in `ids`; unknown ones are left out."""
         return [self.place[item] for item in items if item in self.place]
 
 
-Score = Callable[[Data, RankingTask], Values]
+ScoreFunction = Callable[[TrainingData, RankingTask], Values]
 
 
-def by_chance(data: Data, task: RankingTask) -> Values:
-    """Anything."""
+def by_chance(data: TrainingData, task: RankingTask) -> Values:
+    """Random scores, drawn for each user."""
     return np.random.default_rng([data.seed, 1, zlib.crc32(task.user.encode())]).random(len(data.ids))
 
 
-def by_popularity(data: Data, task: RankingTask) -> Values:
-    """How many users used it."""
+def by_popularity(data: TrainingData, task: RankingTask) -> Values:
+    """Popularity: the number of users of each item."""
     return data.counts
 
 
-def by_words(data: Data, task: RankingTask) -> Values:
-    """BM25 for the titles of the last ten events."""
+def by_words(data: TrainingData, task: RankingTask) -> Values:
+    """BM25 with the titles of the last ten events as the query."""
     words = " ".join(data.titles.get(item, "") for item in task.history[-_WORDS_FROM:])
     return np.asarray(data.catalogue.word_scores(words, data.ids), np.float64)
 
 
-def by_vectors(data: Data, task: RankingTask) -> Values:
-    """Mean of the three best similarities to what was used, by text."""
+def by_vectors(data: TrainingData, task: RankingTask) -> Values:
+    """The mean of the three highest cosine similarities to the used items' texts."""
     places = data.places(task.history)
     if not places:
         return np.zeros(len(data.ids))
@@ -127,15 +127,15 @@ def by_vectors(data: Data, task: RankingTask) -> Values:
     return np.asarray(np.sort(similarity, axis=1)[:, -_BEST:].mean(axis=1), np.float64)
 
 
-def by_item_neighbours(data: Data, task: RankingTask) -> Values:
-    """Item-based nearest neighbours: the sum of the cosines with what was used."""
+def by_item_neighbours(data: TrainingData, task: RankingTask) -> Values:
+    """ItemKNN (Sarwar et al. 2001, section 3.1): the sum of the cosines with the used items."""
     places = data.places(task.history)
     if not places:
         return np.zeros(len(data.ids))
     return np.asarray(data.cosines[places].sum(axis=0), np.float64).ravel()
 
 
-SCORES: Mapping[str, Score] = {
+SCORES: Mapping[str, ScoreFunction] = {
     "random": by_chance,
     "popularity": by_popularity,
     "bm25": by_words,
@@ -144,10 +144,10 @@ SCORES: Mapping[str, Score] = {
 }
 
 
-class Scored:
-    """Ranks by one score over the catalogue."""
+class ScoreRanker:
+    """Ranks by one score function over the catalogue."""
 
-    def __init__(self, name: str, data: Data) -> None:
+    def __init__(self, name: str, data: TrainingData) -> None:
         """`name` is a key of SCORES."""
         self.name = name
         self._data = data
@@ -164,17 +164,23 @@ class Scored:
         return [self._data.ids[place] for place in order[open_[order]][:k]]
 
 
-class Listing:
-    """The model reads the candidates with numbers and lists the numbers, as in LLMRank and RankGPT.
+class ListingRanker:
+    """Listwise ranking by the language model, as in LLMRank (Hou et al. 2024) and RankGPT (Sun et al. 2023).
 
-    What it names twice counts once, numbers that are none are passed over, and what it forgets follows in
-    the order given.
+    The prompt numbers the candidates and the model lists the numbers. Repetitions and numbers out of range are
+    dropped, and candidates that it leaves out follow in the order given.
     """
 
     name = "listing"
 
-    def __init__(self, data: Data, model: LanguageModel, prompts: Prompts) -> None:
-        """The same model and templates as the recommender's."""
+    def __init__(self, data: TrainingData, model: LanguageModel, prompts: Prompts) -> None:
+        """Use the recommender's own model and templates.
+
+        Args:
+            data: titles and scenario.
+            model: writes the list.
+            prompts: holds the template `listing`.
+        """
         self._data, self._model, self._prompts = data, model, prompts
 
     def rank(self, task: RankingTask, k: int) -> list[str]:
@@ -197,31 +203,49 @@ class Listing:
 
 
 def listed(answer: str, candidates: Sequence[str]) -> list[str]:
-    """The candidates in the order of the numbers (from 1) in a text; those that it leaves out come last."""
-    named = [int(number) - 1 for number in _NUMBER.findall(answer) if len(number) < 6]
-    places = [place for place in dict.fromkeys(named) if 0 <= place < len(candidates)]
+    """The candidates in the order of the numbers (from 1) in an answer; those that it leaves out come last."""
+    numbers = [int(number) - 1 for number in _NUMBER.findall(answer) if len(number) < 6]
+    places = [place for place in dict.fromkeys(numbers) if 0 <= place < len(candidates)]
     return [candidates[place] for place in dict.fromkeys([*places, *range(len(candidates))])]
 
 
-BASELINES = (*SCORES, Listing.name)
+BASELINES = (*SCORES, ListingRanker.name)
 
 
 def baselines(
-    names: Sequence[str], data: Data, model: LanguageModel | None, prompts: Prompts
-) -> list[System]:
-    """The systems of these names, in order; raises InputError as `check_names` does."""
+    names: Sequence[str], data: TrainingData, model: LanguageModel | None, prompts: Prompts
+) -> list[RankingSystem]:
+    """The baselines of these names.
+
+    Args:
+        names: keys of `BASELINES`; repetitions count once.
+        data: what they learn from.
+        model: needed by `listing` only.
+        prompts: the templates.
+
+    Returns:
+        The systems in the order of the names.
+
+    Raises:
+        InputError: as `check_names`.
+    """
     check_names(names, with_model=model is not None)
-    found: list[System] = []
+    systems: list[RankingSystem] = []
     for name in dict.fromkeys(names):
-        if model is not None and name == Listing.name:
-            found.append(Listing(data, model, prompts))
+        if model is not None and name == ListingRanker.name:
+            systems.append(ListingRanker(data, model, prompts))
         else:
-            found.append(Scored(name, data))
-    return found
+            systems.append(ScoreRanker(name, data))
+    return systems
 
 
 def check_names(names: Sequence[str], *, with_model: bool, full: bool = False) -> None:
-    """See that there are such baselines, before hours of measuring.
+    """Check the names of baselines before hours of measuring.
+
+    Args:
+        names: names to check.
+        with_model: whether there is a language model.
+        full: whether the whole catalogue is ranked.
 
     Raises:
         InputError: a name is unknown, or `listing` has no model, or it would have the whole catalogue to list.
@@ -229,11 +253,20 @@ def check_names(names: Sequence[str], *, with_model: bool, full: bool = False) -
     if unknown := [name for name in names if name not in BASELINES]:
         msg = f"there is no baseline {unknown[0]!r}: use some of {', '.join(BASELINES)}"
         raise InputError(msg)
-    if Listing.name in names and not with_model:
+    if ListingRanker.name in names and not with_model:
         msg = "the baseline 'listing' needs a language model: see `tanqu models list`, or leave it out"
         raise InputError(msg)
-    if Listing.name in names and full:
+    if ListingRanker.name in names and full:
         raise InputError(_TOO_MANY)
 
 
-__all__ = ["BASELINES", "Data", "Listing", "Scored", "System", "baselines", "check_names", "listed"]
+__all__ = [
+    "BASELINES",
+    "TrainingData",
+    "ListingRanker",
+    "ScoreRanker",
+    "RankingSystem",
+    "baselines",
+    "check_names",
+    "listed",
+]

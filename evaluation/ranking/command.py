@@ -119,7 +119,7 @@ def _run(
     from ...models.embedder import SentenceEmbedder
     from ...prompts import Prompts
     from ...vectorstore import Engagement
-    from .baselines import Data, baselines
+    from .baselines import TrainingData, baselines
     from .experiment import Tanqu, as_json, measure, prepared
 
     settings = settings.model_copy(update={"scenario": protocol.scenario})
@@ -127,7 +127,7 @@ def _run(
         counting("indexing") as indexing,
         prepared(protocol, SentenceEmbedder(), progress=indexing) as (catalogue, priors),
     ):
-        data = Data(protocol, catalogue)
+        data = TrainingData(protocol, catalogue)
         others = baselines(names, data, model, Prompts(settings.prompts))
         ids = catalogue.ids()
         engagement = Engagement.empty(ids) if text_only else Engagement.build(protocol.histories, ids)

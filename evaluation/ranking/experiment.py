@@ -1,8 +1,7 @@
-"""Running rankers over a protocol, and the figures that come of it.
+"""Ranking systems measured on a leave-one-out protocol.
 
-The recommender is measured on its own code path: history, profile, channels, `Ranker`. Only the names of the
-interests are left to their commonest words, since the model's names change no vector and no weight; the
-model itself takes part as the signal `model`.
+The recommender runs its own code path: history, profile, retrieval, `Ranker`. Only interests are named by their
+commonest words, since the model's names change no vector and no weight; the model takes part as the signal `model`.
 """
 
 import hashlib
@@ -31,14 +30,14 @@ from ...vectorstore import Catalogue, Engagement, open_database
 from ..data.datasets import data_folder
 from ..data.protocol import HeldOutCase, RankingProtocol, RankingTask
 from ..metrics import bootstrap, coverage, diversity, figures, novelty, permutation_test
-from .baselines import Data, System
+from .baselines import RankingSystem, TrainingData
 
 OURS = "tanqu"
 MAIN = "ndcg@10"
-"""The figure that tests and plots compare by."""
+"""The metric of tests and plots."""
 
 DEPTH = 50
-"""Items that are looked at where the whole catalogue is ranked."""
+"""The length of a ranking of the whole catalogue."""
 
 _LIST = 10
 _LANGUAGE_FROM = 50
@@ -54,10 +53,19 @@ def prepared(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[Catalogue, ScoreCache]]:
-    """The catalogue of a protocol, and the model's likelihoods of its items alone.
+    """The catalogue of a protocol, and the model's prior likelihoods of its items.
 
-    Both are kept in `folder` (the data folder by default) under a hash of the items and the embedder, so that
-    the next run need not embed and score them again. They hold nothing of any user.
+    Both are kept on disk under a hash of the items and the embedder, so that the next run need not embed and
+    score them again. They hold nothing about any user.
+
+    Args:
+        protocol: its items become the catalogue.
+        embedder: embeds them.
+        folder: where to keep both; default: the data folder.
+        progress: called with the number of items indexed and of all items.
+
+    Yields:
+        The catalogue and the cache of priors, open within the block.
     """
     digest = hashlib.sha256(embedder.fingerprint.encode())
     for item in protocol.items:
@@ -87,7 +95,16 @@ class Tanqu:
         model: LanguageModel | None,
         settings: Settings,
     ) -> None:
-        """`engagement` is learnt from histories without targets; an empty one makes it rank by text alone."""
+        """Put the parts of the recommender together.
+
+        Args:
+            catalogue: the items of the protocol.
+            engagement: co-engagement learnt from histories without targets; an empty one: rank by text alone.
+            weights: of the signals.
+            priors: caches the model's prior likelihood of each item.
+            model: the language model, if there is one.
+            settings: of the recommender.
+        """
         self._catalogue, self._engagement = catalogue, engagement
         self._model, self._settings = model, settings
         self._prompts = Prompts(settings.prompts)
@@ -99,7 +116,7 @@ class Tanqu:
         return ids_of(self.ranked(task))[: k if task.candidates is None else None]
 
     def ranked(self, task: RankingTask) -> list[Ranked]:
-        """The candidates (those of the channels, if none are given) with their signals, best first."""
+        """The given candidates, or else the retrieved ones, with their signals, best first."""
         query = self._query(task)
         if task.candidates is None:
             retriever = Retriever(self._catalogue, self._engagement, query.history, query.profile)
@@ -121,6 +138,9 @@ class Tanqu:
 def only(weights: RankingWeights, names: Sequence[str]) -> RankingWeights:
     """The weights with every signal but these at 0.
 
+    Returns:
+        A copy.
+
     Raises:
         InputError: there is no such signal.
     """
@@ -132,11 +152,17 @@ def only(weights: RankingWeights, names: Sequence[str]) -> RankingWeights:
 
 
 @dataclass
-class Measured:
-    """The figures of several systems, one set per user, in the order of the protocol's cases.
+class RankingResults:
+    """The metrics of several systems, one set per user, in the order of the protocol's cases.
 
-    `signals` has those of each of our signals alone (none for a user about whom it says nothing), `given`
-    those of the candidates in the order given, `lists` what each system put first.
+    Attributes:
+        protocol: what was measured on.
+        systems: by system, the metrics of each user.
+        signals: for each user, the metrics of each signal of ours alone, without signals that are silent for them.
+        given: the metrics of the candidates in the order given.
+        seconds: by system, the time of each ranking.
+        lists: by system, the first ids of each ranking of the whole catalogue.
+        notes: how often the recommender noted a fallback.
     """
 
     protocol: RankingProtocol
@@ -148,53 +174,66 @@ class Measured:
     notes: dict[str, int] = field(default_factory=dict)
 
     def values(self, system: str, figure: str) -> list[float]:
-        """A figure of a system, one value per user."""
+        """A metric of a system, one value per user."""
         return [one[figure] for one in self.systems[system]]
 
     def signal_values(self, figure: str) -> dict[str, list[float]]:
-        """A figure of each signal alone, one value per user."""
+        """A metric of each signal alone, one value per user."""
         names = sorted({name for one in self.signals for name in one})
         pairs = list(zip(self.signals, self.given, strict=True))
         return {name: [own.get(name, given)[figure] for own, given in pairs] for name in names}
 
 
 def measure(
-    protocol: RankingProtocol, systems: Sequence[System], data: Data, progress: Progress | None = None
-) -> Measured:
-    """Ask every system every task; no system sees a target, before or after."""
-    measured = Measured(protocol)
+    protocol: RankingProtocol,
+    systems: Sequence[RankingSystem],
+    data: TrainingData,
+    progress: Progress | None = None,
+) -> RankingResults:
+    """Run every system on every task; no system sees a target, before or after.
+
+    Args:
+        protocol: the cases.
+        systems: what is measured.
+        data: counts and vectors for novelty and diversity.
+        progress: called with the number of users done and of all users.
+
+    Returns:
+        The metrics of each user.
+    """
+    results = RankingResults(protocol)
     if progress:
         progress(0, len(protocol.cases))
     for done, case in enumerate(protocol.cases, 1):
         for system in systems:
-            _ask(system, case, data, measured)
+            _ask(system, case, data, results)
         if progress:
             progress(done, len(protocol.cases))
     for system in systems:
         if isinstance(system, Tanqu):
-            measured.notes = dict(system.notes)
-    return measured
+            results.notes = dict(system.notes)
+    return results
 
 
-def _ask(system: System, case: HeldOutCase, data: Data, measured: Measured) -> None:
-    """One system, one task."""
+def _ask(system: RankingSystem, case: HeldOutCase, data: TrainingData, results: RankingResults) -> None:
+    """Run one system on one task."""
     started = time.perf_counter()
     ranked = system.ranked(case.task) if isinstance(system, Tanqu) else None
     ranking = system.rank(case.task, DEPTH) if ranked is None else ids_of(ranked)
-    measured.seconds.setdefault(system.name, []).append(time.perf_counter() - started)
+    results.seconds.setdefault(system.name, []).append(time.perf_counter() - started)
     found = figures(ranking, [case.target])
-    if measured.protocol.options.full:
+    if results.protocol.options.full:
         found |= _of_list(ranking[:_LIST], data)
-        measured.lists.setdefault(system.name, []).append(ranking[:_LIST])
-    measured.systems.setdefault(system.name, []).append(found)
+        results.lists.setdefault(system.name, []).append(ranking[:_LIST])
+    results.systems.setdefault(system.name, []).append(found)
     if ranked is not None:
         order = case.task.candidates or tuple(sorted(ranking))
-        measured.signals.append(_alone(ranked, order, case.target))
-        measured.given.append(figures(order, [case.target]))
+        results.signals.append(_alone(ranked, order, case.target))
+        results.given.append(figures(order, [case.target]))
 
 
-def _of_list(ranking: Sequence[str], data: Data) -> Figures:
-    """What a list is like, whether or not it is right."""
+def _of_list(ranking: Sequence[str], data: TrainingData) -> Figures:
+    """Metrics beyond accuracy of one list."""
     counts = {item: int(data.counts[data.place[item]]) for item in ranking}
     return {
         f"novelty@{_LIST}": novelty(ranking, counts, len(data.histories)),
@@ -203,7 +242,7 @@ def _of_list(ranking: Sequence[str], data: Data) -> Figures:
 
 
 def _alone(ranked: Sequence[Ranked], order: Sequence[str], target: str) -> dict[str, Figures]:
-    """The figures of the same candidates ordered by each signal alone, in the direction of its weight."""
+    """The metrics of the same candidates ordered by each signal alone, in the direction of its weight."""
     place = {item: at for at, item in enumerate(order)}
     given = sorted(ranked, key=lambda one: place[one.candidate.item.id])
     names = {name for one in ranked for name in one.signals}
@@ -217,49 +256,50 @@ def _by(name: str) -> Callable[[Ranked], float]:
 
 
 def ids_of(ranked: Sequence[Ranked]) -> list[str]:
-    """The ids of what was ranked."""
+    """The item ids of a ranking, in order."""
     return [one.candidate.item.id for one in ranked]
 
 
-def as_json(measured: Measured) -> dict[str, Any]:
-    """All figures with their 95 percent intervals, tests against each other system, and per-user values.
+def as_json(results: RankingResults) -> dict[str, Any]:
+    """All metrics with their 95 percent intervals, tests against each other system, and per-user values.
 
-    The keys are those that `tanqu evaluate ranking --json` promises; figures are fractions.
+    Returns:
+        What `tanqu evaluate ranking --json` writes; metrics are fractions.
     """
-    seed, cases, systems = measured.protocol.options.seed, measured.protocol.cases, measured.systems
+    seed, cases, systems = results.protocol.options.seed, results.protocol.cases, results.systems
     return {
-        "dataset": measured.protocol.dataset,
-        "protocol": measured.protocol.description,
-        "systems": {name: _of_system(measured, name) for name in systems},
+        "dataset": results.protocol.dataset,
+        "protocol": results.protocol.description,
+        "systems": {name: _of_system(results, name) for name in systems},
         "signals": {
             name: {MAIN: asdict(bootstrap(values, seed))}
-            for name, values in measured.signal_values(MAIN).items()
+            for name, values in results.signal_values(MAIN).items()
         },
-        "notes": measured.notes,
+        "notes": results.notes,
         "users": [
             {
                 "user": case.task.user,
-                MAIN: {name: own[at][MAIN] for name, own in measured.systems.items()},
+                MAIN: {name: own[at][MAIN] for name, own in results.systems.items()},
             }
             for at, case in enumerate(cases)
         ],
     }
 
 
-def _of_system(measured: Measured, name: str) -> dict[str, Any]:
-    seed, values = measured.protocol.options.seed, measured.systems[name]
+def _of_system(results: RankingResults, name: str) -> dict[str, Any]:
+    seed, values = results.protocol.options.seed, results.systems[name]
     found: dict[str, Any] = {key: asdict(bootstrap([one[key] for one in values], seed)) for key in values[0]}
-    if name in measured.lists:
-        found[f"coverage@{_LIST}"] = coverage(measured.lists[name], len(measured.protocol.items))
-    found["seconds_per_user"] = float(np.mean(measured.seconds[name]))
-    if name != OURS and OURS in measured.systems:
-        pair = measured.values(OURS, MAIN), measured.values(name, MAIN)
+    if name in results.lists:
+        found[f"coverage@{_LIST}"] = coverage(results.lists[name], len(results.protocol.items))
+    found["seconds_per_user"] = float(np.mean(results.seconds[name]))
+    if name != OURS and OURS in results.systems:
+        pair = results.values(OURS, MAIN), results.values(name, MAIN)
         found["p_against_tanqu"] = permutation_test(*pair, seed)
     return found
 
 
 def report_text(report: Mapping[str, Any]) -> str:
-    """The main figures of `as_json` as a table of text, in percent; a row per system, ours first."""
+    """The main metrics of `as_json` as a table of text, in percent; a row per system, ours first."""
     full = report["protocol"]["negatives"] is None
     columns = ("hr@10", "hr@50", "ndcg@10", "mrr@10") if full else ("ndcg@1", "ndcg@10", "hr@10", "mrr@10")
     lines = [f"{'':12}" + "".join(f"{name:>22}" for name in columns) + f"{'s/user':>9}{'p':>8}"]
@@ -277,4 +317,4 @@ def _percent(one: Mapping[str, float]) -> str:
     return f"{100 * one['mean']:.1f} [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
 
 
-__all__ = ["MAIN", "OURS", "Measured", "Tanqu", "as_json", "measure", "only", "prepared", "report_text"]
+__all__ = ["MAIN", "OURS", "RankingResults", "Tanqu", "as_json", "measure", "only", "prepared", "report_text"]

@@ -24,8 +24,8 @@ Report = Mapping[str, Any]  # as `ranking.as_json` makes it
 
 
 @dataclass(frozen=True, slots=True)
-class Dot:
-    """A mean with its interval: as text in percent, and as places on the scale of the plot, in percent."""
+class PlotRow:
+    """A row of a plot: a mean with its interval, as text and as positions on the scale, both in percent."""
 
     name: str
     ours: bool
@@ -40,7 +40,7 @@ class Plot:
     """Rows on one scale; `ticks` are places in percent, each with its label."""
 
     key: str
-    dots: tuple[Dot, ...]
+    dots: tuple[PlotRow, ...]
     ticks: tuple[tuple[float, str], ...]
 
 
@@ -71,12 +71,21 @@ def to_page(report: Report, language: Language) -> str:
 
 
 def write_page(report: Report, path: Path, language: Language) -> None:
-    """Write the page; raises InputError if the path cannot be written."""
+    """Write the page.
+
+    Args:
+        report: as `as_json` makes it.
+        path: a file that ends in `.html`.
+        language: of the page.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
     write_text(path, to_page(report, language))
 
 
 def check_page(path: Path) -> None:
-    """Raise InputError if a page cannot be called or stand that way: better before hours of measuring."""
+    """Check the path of a page before hours of measuring; raises InputError if none can be written there."""
     if path.suffix.lower() != ".html":
         msg = f"no page is called {path.name!r}: end the name in .html"
         raise InputError(msg)
@@ -141,7 +150,7 @@ def _plot(
     """A row per name, the best first."""
     end, step = scale
     dots = (
-        Dot(
+        PlotRow(
             name,
             name == words["brand"],
             _texts(figures[name]),
@@ -171,7 +180,7 @@ def _row(
 
 def _protocol(protocol: Mapping[str, Any], words: Messages) -> Iterable[tuple[str, str]]:
     for name, value in protocol.items():
-        if name not in ("weights", "target"):  # the target is told in a sentence
+        if name not in ("weights", "target"):  # the target has a sentence of its own
             yield words.name("protocol_names", name), _plain(value, words)
 
 

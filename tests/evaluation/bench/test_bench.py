@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tanqu.evaluation.bench.bench import table
-from tanqu.evaluation.bench.sides import AT_MOST, REPEATS, TARGETS, Row, in_turn, row, said
+from tanqu.evaluation.bench.sides import AT_MOST, REPEATS, TARGETS, Row, conversation, in_turn, row
 
 seconds = st.lists(st.floats(0.001, 1000), min_size=1, max_size=9)
 
@@ -60,8 +60,8 @@ def test_sides_take_turns_after_a_round_that_does_not_count() -> None:
 
 
 def test_a_question_may_begin_its_answer() -> None:
-    assert [turn.role for turn in said("Tell of rain.").messages] == ["system", "user"]
-    last = said("Tell of rain.", "Once").messages[-1]
+    assert [turn.role for turn in conversation("Tell of rain.").messages] == ["system", "user"]
+    last = conversation("Tell of rain.", "Once").messages[-1]
     assert (last.role, last.segments[0].text) == ("assistant", "Once")
 
 

@@ -68,11 +68,11 @@ def test_a_request_ranks_two_hundred_candidates_and_a_filter_holds(tmp_path: Pat
     bench_scale.build(tmp_path, 1_500, users=20)
     settings = load_settings(scenario="shop", language="en", model="none", home=tmp_path)
     with Recommender.open(embedder=WordEmbedder(), settings=settings) as recommender:
-        bench = bench_scale._bench(recommender, tmp_path)
-        assert len(bench.queries) == 5 and all(query.profile.positive for query in bench.queries)
-        assert bench.request(bench.queries[0]) == 200
-        assert 0 < bench.request(bench.queries[0], NARROW) < 30
-        assert bench.dense(bench.queries[0]) == len(bench.queries[0].profile.interests)
+        benchmark = bench_scale._bench(recommender, tmp_path)
+        assert len(benchmark.queries) == 5 and all(query.profile.positive for query in benchmark.queries)
+        assert benchmark.request(benchmark.queries[0]) == 200
+        assert 0 < benchmark.request(benchmark.queries[0], NARROW) < 30
+        assert benchmark.dense(benchmark.queries[0]) == len(benchmark.queries[0].profile.interests)
 
 
 def test_indexing_is_held_against_the_embedder() -> None:

@@ -1,4 +1,4 @@
-"""Who is measured against what: the last new item is held out, and nothing of it reaches a system."""
+"""Who is results against what: the last new item is held out, and nothing of it reaches a system."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tanqu.evaluation.data.protocol import ProtocolOptions, RankingProtocol, movielens, read_protocol
-from tanqu.evaluation.ranking.baselines import Data
+from tanqu.evaluation.ranking.baselines import TrainingData
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.errors import InputError
 from tanqu.models.records import Item
@@ -151,7 +151,7 @@ def test_with_another_target_everything_learnt_stays_the_same(
             assert all(len(past) < 3 for past, _ in users.values())
             return
         assert all(case.target == users[case.task.user][1][chosen] for case in protocol.cases)
-        data, others = Data(protocol, catalogue), Engagement.build(protocol.histories, ITEMS)
+        data, others = TrainingData(protocol, catalogue), Engagement.build(protocol.histories, ITEMS)
         learnt = [data.counts, data.cosines.toarray(), others.popularity(ITEMS), others.pairs.toarray()]
         found.append((protocol.histories, [case.task for case in protocol.cases], learnt))
     (histories, questions, learnt), (histories_, questions_, learnt_) = found

@@ -6,7 +6,12 @@ import pytest
 
 from tanqu.agent.explanation.groundedness import ungrounded_spans
 from tanqu.evaluation.data.samples import load_sample
-from tanqu.evaluation.explanations.experiment import Bench, evaluate_explanations, evidence_of, read_cases
+from tanqu.evaluation.explanations.experiment import (
+    SampleRecommender,
+    evaluate_explanations,
+    evidence_of,
+    read_checker_cases,
+)
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.records import Language
 from tanqu.models.scripted_model import ScriptedModel
@@ -16,7 +21,7 @@ KINDS = {"title", "person", "number", "date", "quality", "action"}
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_cases_rest_on_the_samples(language: Language) -> None:
-    for case in read_cases(language):
+    for case in read_checker_cases(language):
         sample = load_sample(case.scenario, language)
         users = {event.user for event in sample.events if event.id in case.events}
         assert len(users) == 1
@@ -26,15 +31,18 @@ def test_the_cases_rest_on_the_samples(language: Language) -> None:
 
 def test_there_are_enough_planted_facts_of_every_kind_in_both_languages() -> None:
     for language in ("en", "zh"):
-        counts = Counter(case.planted for case in read_cases(language))
+        counts = Counter(case.planted for case in read_checker_cases(language))
         assert set(counts) == {None, *KINDS}
         assert min(counts[kind] for kind in KINDS) >= 17
         assert counts[None] >= 60
-    assert sum(case.planted is not None for language in ("en", "zh") for case in read_cases(language)) >= 200
+    assert (
+        sum(case.planted is not None for language in ("en", "zh") for case in read_checker_cases(language))
+        >= 200
+    )
 
 
 def test_no_case_is_there_twice() -> None:
-    texts = [case.text for language in ("en", "zh") for case in read_cases(language)]
+    texts = [case.text for language in ("en", "zh") for case in read_checker_cases(language)]
     assert len(texts) == len(set(texts))
 
 
@@ -42,7 +50,7 @@ def test_the_checker_finds_what_is_planted_and_lets_pass_what_is_true() -> None:
     refused = {True: 0, False: 0}
     total = {True: 0, False: 0}
     for language in ("en", "zh"):
-        for case in read_cases(language):
+        for case in read_checker_cases(language):
             planted = case.planted is not None
             total[planted] += 1
             refused[planted] += bool(ungrounded_spans(case.text, evidence_of(case, language).facts, language))
@@ -80,6 +88,6 @@ def test_without_a_model_nothing_is_said_of_what_it_writes() -> None:
 
 
 def test_a_bench_makes_the_same_ranking_twice() -> None:
-    with Bench.open("news", "zh", HashEmbedder(256)) as bench:
-        user = bench.users[0]
-        assert bench.made(user, None).ranked == bench.made(user, None).ranked
+    with SampleRecommender.open("news", "zh", HashEmbedder(256)) as sample:
+        user = sample.users[0]
+        assert sample.snapshot(user, None).ranked == sample.snapshot(user, None).ranked

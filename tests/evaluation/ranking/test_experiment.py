@@ -17,10 +17,10 @@ from tanqu.agent.ranking.weights import RankingWeights, load_weights
 from tanqu.agent.settings import Settings
 from tanqu.agent.store import ScoreCache
 from tanqu.evaluation.data.protocol import HeldOutCase, ProtocolOptions, RankingProtocol, RankingTask
-from tanqu.evaluation.ranking.baselines import Data, Scored, System
+from tanqu.evaluation.ranking.baselines import RankingSystem, ScoreRanker, TrainingData
 from tanqu.evaluation.ranking.experiment import (
     DEPTH,
-    Measured,
+    RankingResults,
     Tanqu,
     as_json,
     measure,
@@ -85,8 +85,8 @@ def catalogue() -> Iterator[Catalogue]:
 
 
 @pytest.fixture(scope="module")
-def data(catalogue: Catalogue) -> Data:
-    return Data(protocol(), catalogue)
+def data(catalogue: Catalogue) -> TrainingData:
+    return TrainingData(protocol(), catalogue)
 
 
 @pytest.fixture
@@ -206,20 +206,20 @@ def test_the_model_takes_part_and_is_never_told_which_is_the_target(ours: Ours) 
     assert not any(title in prompt.text for prompt in model.history for title in titles)
 
 
-def test_a_model_that_fails_is_noted_for_every_user(ours: Ours, data: Data) -> None:
+def test_a_model_that_fails_is_noted_for_every_user(ours: Ours, data: TrainingData) -> None:
     def fail(_prompt: Prompt, _text: str) -> float:
         msg = "out of memory"
         raise ModelError(msg)
 
-    measured = measure(protocol(4), [ours(model=ScriptedModel(scorer=fail))], data)
-    assert measured.notes == {"the model did not take part in the ranking: out of memory": 4}
-    assert as_json(measured)["notes"] == measured.notes
+    results = measure(protocol(4), [ours(model=ScriptedModel(scorer=fail))], data)
+    assert results.notes == {"the model did not take part in the ranking: out of memory": 4}
+    assert as_json(results)["notes"] == results.notes
 
 
 # --- asking -----------------------------------------------------------------------------------------
 
 
-def test_every_system_is_asked_each_question_once_and_told_no_target(data: Data) -> None:
+def test_every_system_is_asked_each_question_once_and_told_no_target(data: TrainingData) -> None:
     made = protocol(6)
     systems = [placed(made, lambda _: 0, "one"), placed(made, lambda _: 1, "two")]
     steps: list[tuple[int, int]] = []
@@ -230,24 +230,26 @@ def test_every_system_is_asked_each_question_once_and_told_no_target(data: Data)
     assert steps == [(done, 6) for done in range(7)]
 
 
-def test_the_figures_are_those_of_the_place_of_the_target(data: Data) -> None:
+def test_the_figures_are_those_of_the_place_of_the_target(data: TrainingData) -> None:
     made = protocol(4)
-    measured = measure(made, [placed(made, lambda at: (0, 1, 4, 6)[at])], data)
-    assert measured.values("fixed", "hr@1") == [1, 0, 0, 0]
-    assert measured.values("fixed", "hr@5") == [1, 1, 1, 0]
-    assert measured.values("fixed", "mrr@10") == pytest.approx([1, 1 / 2, 1 / 5, 1 / 7])
-    assert as_json(measured)["systems"]["fixed"]["mrr@10"]["mean"] == pytest.approx(
+    results = measure(made, [placed(made, lambda at: (0, 1, 4, 6)[at])], data)
+    assert results.values("fixed", "hr@1") == [1, 0, 0, 0]
+    assert results.values("fixed", "hr@5") == [1, 1, 1, 0]
+    assert results.values("fixed", "mrr@10") == pytest.approx([1, 1 / 2, 1 / 5, 1 / 7])
+    assert as_json(results)["systems"]["fixed"]["mrr@10"]["mean"] == pytest.approx(
         (1 + 1 / 2 + 1 / 5 + 1 / 7) / 4
     )
 
 
 def test_a_signal_that_says_nothing_of_a_user_is_worth_the_order_given() -> None:
     right, given_ = {"ndcg@10": 1.0}, {"ndcg@10": 0.5}
-    measured = Measured(protocol(2), signals=[{"history": right}, {"lexical": right}], given=[given_, given_])
-    assert measured.signal_values("ndcg@10") == {"history": [1.0, 0.5], "lexical": [0.5, 1.0]}
+    results = RankingResults(
+        protocol(2), signals=[{"history": right}, {"lexical": right}], given=[given_, given_]
+    )
+    assert results.signal_values("ndcg@10") == {"history": [1.0, 0.5], "lexical": [0.5, 1.0]}
 
 
-def test_each_signal_alone_ranks_in_the_direction_of_its_weight(ours: Ours, data: Data) -> None:
+def test_each_signal_alone_ranks_in_the_direction_of_its_weight(ours: Ours, data: TrainingData) -> None:
     made = protocol(5)
     values = measure(made, [ours()], data).signal_values("ndcg@10")
     assert values["history"] == [1.0] * 5, "each target is the only candidate of the topic"
@@ -259,14 +261,14 @@ def test_each_signal_alone_ranks_in_the_direction_of_its_weight(ours: Ours, data
 
 
 @pytest.fixture(scope="module")
-def compared(catalogue: Catalogue, data: Data) -> dict[str, Any]:
+def compared(catalogue: Catalogue, data: TrainingData) -> dict[str, Any]:
     """The report of the recommender, a copy of it under another name, and chance."""
     made, engine = protocol(), memory_database()
     ours = Tanqu(
         catalogue, Engagement.build(made.histories, IDS), load_weights(), ScoreCache(engine), None, Settings()
     )
     answers = {one.task.user: ours.rank(one.task, DEPTH) for one in made.cases}
-    systems: list[System] = [ours, Fixed("copy", answers), Scored("random", data)]
+    systems: list[RankingSystem] = [ours, Fixed("copy", answers), ScoreRanker("random", data)]
     report = as_json(measure(made, systems, data))
     engine.dispose()
     return report
@@ -305,11 +307,11 @@ def test_every_user_has_a_row_whose_mean_is_the_figure(compared: dict[str, Any])
         assert mean == pytest.approx(own["ndcg@10"]["mean"])
 
 
-def test_the_whole_catalogue_adds_what_a_list_is_like(ours: Ours, data: Data) -> None:
+def test_the_whole_catalogue_adds_what_a_list_is_like(ours: Ours, data: TrainingData) -> None:
     made = protocol(5, full=True)
     favourites = ["chess3", "violin3"]
-    systems: list[System] = [
-        ours(), Fixed("two", {one.task.user: favourites for one in made.cases}), Scored("popularity", data)
+    systems: list[RankingSystem] = [
+        ours(), Fixed("two", {one.task.user: favourites for one in made.cases}), ScoreRanker("popularity", data)
     ]  # fmt: skip
     report = as_json(measure(made, systems, data))
     extra = {"novelty@10", "diversity@10", "coverage@10"}
