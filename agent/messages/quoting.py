@@ -11,7 +11,16 @@ _INNER = str.maketrans({"“": "‘", "”": "’", '"': "'"})
 
 
 def quoted(title: str, item: Item | None, language: Language) -> str:
-    """A title as a sentence shows it; words without an item stand in plain quotation marks."""
+    """A title or the words of a search as a sentence shows them.
+
+    Args:
+        title: the title or the words; cut to 80 characters.
+        item: the item of the title, None for words.
+        language: Chinese puts 《》 around the titles of works, otherwise there are quotation marks.
+
+    Returns:
+        The text with its marks; inner quotation marks become single.
+    """
     name = clean(title, _TITLE_SHOWN)
     if language == "zh" and name.startswith("《") and name.endswith("》") and name.count("《") == 1:
         return name

@@ -1,4 +1,4 @@
-"""The numbers of a report's pictures: exact splits, and bars as percentages of the width they get."""
+"""The geometry of a report's charts: exact splits of a score, and bars in percent of the width."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from ...models.errors import InputError
 from ..messages import UNITS
 
 REST = "rest"
-"""The name of the part that no signal accounts for (a run whose signals do not sum to its score)."""
+"""The name of the part of a score that no signal accounts for."""
 
 _TOLERANCE = 0.5 / UNITS
 
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """How named parts add up to a total; `zero` is where the line of nought stands, in percent."""
+    """How named parts add up to a total; `zero` is the position of the zero line, in percent."""
 
     steps: tuple[Step, ...]
     total: Step
@@ -37,9 +37,17 @@ class Waterfall:
 
 
 def split_score(score: float, signals: Mapping[str, float]) -> dict[str, int]:
-    """The signals in thousandths, so rounded that they sum exactly to the score as it is shown.
+    """The signals in thousandths, rounded so that they sum exactly to the rounded score.
 
-    Each part is within a thousandth of its signal. What the signals leave open becomes the part `REST`.
+    The largest-remainder method: each part is within a thousandth of its signal. What the signals do not
+    account for becomes the part `REST`.
+
+    Args:
+        score: the score of a pick or a candidate.
+        signals: contributions by signal, which sum to the score.
+
+    Returns:
+        Thousandths by signal.
 
     Raises:
         InputError: a number is not finite.
@@ -80,8 +88,17 @@ def waterfall(parts: Mapping[str, int]) -> Waterfall:
     return Waterfall(steps, step("total", 0, ends[-1]), round(-low * scale, 3))
 
 
-def course(times: Sequence[datetime], start: datetime, end: datetime) -> tuple[float, ...]:
-    """Where moments lie between two others, in percent, in order; each place once."""
+def time_positions(times: Sequence[datetime], start: datetime, end: datetime) -> tuple[float, ...]:
+    """Positions of moments on a time axis.
+
+    Args:
+        times: the moments, in any order.
+        start: the beginning of the axis.
+        end: its end.
+
+    Returns:
+        Percent of the axis from 0 to 100, ascending, each position once; 0 where the axis has no length.
+    """
     span = (end - start).total_seconds()
     return tuple(
         dict.fromkeys(
@@ -92,9 +109,9 @@ def course(times: Sequence[datetime], start: datetime, end: datetime) -> tuple[f
 
 
 def bar_widths(shares: Sequence[float]) -> list[float]:
-    """Widths in percent, the largest share filling the row; all nought where every share is."""
+    """Widths in percent of the largest share; all 0 where every share is."""
     largest = max(shares, default=0.0)
     return [round(100.0 * share / largest, 3) if largest > 0 else 0.0 for share in shares]
 
 
-__all__ = ["REST", "Step", "Waterfall", "bar_widths", "course", "split_score", "waterfall"]
+__all__ = ["REST", "Step", "Waterfall", "bar_widths", "split_score", "time_positions", "waterfall"]

@@ -1,4 +1,4 @@
-"""What a report shows, as records ready to print: in words, numbered, and cut to length."""
+"""The contents of a report as records ready to print: worded, numbered, and cut to length."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ class EventView:
 
 
 @dataclass(frozen=True, slots=True)
-class Cited:
-    """The events that something rests on; `missing` are ids that the run holds no event for."""
+class CitedEvents:
+    """The events that an interest or a reason cites; `missing` are ids of which the run holds no event."""
 
     events: tuple[EventView, ...]
     missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """Where events lie in the time of the history, in percent; the first and the last day of them."""
+class Timeline:
+    """The events of an interest on the time axis of the history, in percent, with their first and last day."""
 
     places: tuple[float, ...]
     first: str
@@ -41,8 +41,8 @@ class Course:
 class InterestView:
     """An interest; `width` is its bar in percent, `dots` its confidence in fifths (None: not by a model).
 
-    `named_by` says in a word and in a sentence who gave the name where no model did, `marks` what the owner
-    did with it, `course` when it was fed, if its events say so.
+    `named_by` says in a word and in a sentence who gave the name, `marks` whether it is muted or pinned, and
+    `course` when its events were, if they have times.
     """
 
     number: int
@@ -54,17 +54,17 @@ class InterestView:
     dots: int | None
     polarity: str
     horizon: str
-    cited: Cited
+    cited: CitedEvents
     named_by: tuple[str, str]
     marks: tuple[str, ...]
-    course: Course | None
+    course: Timeline | None
 
 
 @dataclass(frozen=True, slots=True)
 class PickView:
-    """A pick: the item, why, and what made its score.
+    """A pick: the item, its reason, and the parts of its score.
 
-    `without` are sentences on where it would stand without an event, each with the event's number.
+    `without` are its counterfactuals in words, each with the number of the event.
     """
 
     rank: int
@@ -79,7 +79,7 @@ class PickView:
     reason: Clipped
     by_model: bool
     grounded: bool
-    cited: Cited
+    cited: CitedEvents
     chart: Waterfall
     labels: Mapping[str, str]
     moved: str
@@ -95,8 +95,8 @@ class PickView:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A candidate that is not on the list: its rank, and what kept it away."""
+class ExcludedCandidate:
+    """A candidate that is not on the list: its rank, and the reason."""
 
     rank: int
     title: Clipped
@@ -105,7 +105,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """What a stage cost; `work` says what the model did in it."""
+    """The cost of a stage: seconds and tokens; `work` says what the model did in it."""
 
     name: str
     seconds: float
@@ -117,7 +117,7 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command that corrects something, and what it is for."""
+    """Commands that correct the profile, and what they are for."""
 
     why: str
     lines: tuple[str, ...]
@@ -125,7 +125,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All that a template needs besides the words."""
+    """Everything that a template prints besides its fixed words."""
 
     user: str
     request: str
@@ -141,7 +141,7 @@ class Page:
     behind: tuple[tuple[int, Clipped, str, int], ...]
     span: tuple[str, str]
     rules: tuple[str, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[ExcludedCandidate, ...]
     left_more: int
     events: tuple[EventView, ...]
     notes: tuple[str, ...]
@@ -153,12 +153,12 @@ class Page:
 
     @property
     def listed(self) -> tuple[PickView, ...]:
-        """The picks that match what is known."""
+        """The picks that match the profile."""
         return tuple(pick for pick in self.picks if not pick.bridge)
 
     @property
     def new_for_you(self) -> tuple[PickView, ...]:
-        """The picks of topics that were not touched."""
+        """The picks of new topics."""
         return tuple(pick for pick in self.picks if pick.bridge)
 
     @property
@@ -173,9 +173,10 @@ class Page:
 
     @property
     def dated(self) -> tuple[InterestView, ...]:
-        """The interests with events that say when, if they are not all of one moment."""
-        places = {at for one in self.interests if one.course for at in one.course.places}
-        return tuple(one for one in self.interests if one.course) if len(places) > 1 else ()
+        """The interests whose events have times; none where all are of one moment."""
+        dated = tuple(interest for interest in self.interests if interest.course)
+        places = {at for interest in dated if interest.course for at in interest.course.places}
+        return dated if len(places) > 1 else ()
 
     def toward(self, polarity: str) -> tuple[InterestView, ...]:
         """The interests of one polarity."""
@@ -183,12 +184,12 @@ class Page:
 
 
 __all__ = [
-    "Cited",
+    "CitedEvents",
     "Command",
-    "Course",
+    "Timeline",
     "EventView",
     "InterestView",
-    "LeftOut",
+    "ExcludedCandidate",
     "Page",
     "PickView",
     "StageView",

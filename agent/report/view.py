@@ -1,4 +1,4 @@
-"""From a run to what a report shows: ids resolved, events numbered, parts summed, all put in words.
+"""From a run to the contents of a report: ids resolved, events numbered, parts summed, everything worded.
 
 Events are numbered in the order in which the picks cite them, then by interest, then the rest: the
 number is the label of a citation and the anchor that it leads to.
@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
-from ...models.records import Call, Enrichment, HistoryEvent, Item, Ranked, Recommendation, Run
+from ...models.records import Call, Enrichment, HistoryEvent, Item, Recommendation, Run
 from ..messages import (
     Clipped,
     Messages,
@@ -22,15 +22,15 @@ from ..messages import (
     shown,
     unbroken,
 )
-from .charts import bar_widths, course, split_score, waterfall
-from .exclusions import left_out, rules
-from .page import Cited, Command, Course, EventView, InterestView, Page, PickView, StageView
+from .charts import bar_widths, split_score, time_positions, waterfall
+from .exclusions import excluded_candidates, exclusion_rules
+from .page import CitedEvents, Command, EventView, InterestView, Page, PickView, StageView, Timeline
 
-BEHIND = 10
-"""How many candidates behind the picks are shown."""
+RUNNERS_UP = 10
+"""How many of the next candidates after the picks are shown."""
 
-LEFT_OUT = 10
-"""How many candidates that were left out are shown."""
+EXCLUDED_SHOWN = 10
+"""How many excluded candidates are shown."""
 
 # Ids that are safe to copy into a shell; any other is left for the reader to fill in.
 _PLAIN_ID = re.compile(r"\w[\w.:@-]*")
@@ -53,9 +53,10 @@ _TAGS = 12
 def view(run: Run) -> Page:
     """Everything that a report of `run` shows; raises InputError if a score is not finite."""
     words = messages_for(run.profile.language, "report")
+    excluded = excluded_candidates(run, words)
     events = _events(run, words)
     interests = _interests(run, events, words)
-    numbers = {one.keyword: at for at, one in enumerate(run.profile.interests, 1)}
+    numbers = {interest.keyword: at for at, interest in enumerate(run.profile.interests, 1)}
     versions = tuple(_version(key, value, words) for key, value in run.fingerprints.items())
     return Page(
         user=clip(shown(run.display_name or run.user) or "–", _KEYWORD),
@@ -68,12 +69,12 @@ def view(run: Run) -> Page:
         model=_version("model", run.fingerprints.get("model", "none"), words)[1],
         candidates=len(run.candidates),
         interests=interests,
-        picks=tuple(_pick(one, run, events, numbers) for one in run.recommendations),
+        picks=tuple(_pick(pick, run, events, numbers) for pick in run.recommendations),
         behind=tuple(_behind(run)),
         span=_span(run, words),
-        rules=tuple(rules(run, words)),
-        left_out=left_out(run, words)[:LEFT_OUT],
-        left_more=max(0, len(left_out(run, words)) - LEFT_OUT),
+        rules=tuple(exclusion_rules(run, words)),
+        left_out=excluded[:EXCLUDED_SHOWN],
+        left_more=max(0, len(excluded) - EXCLUDED_SHOWN),
         events=tuple(events.values()),
         notes=tuple(clip(shown(note), _PROSE) for note in run.notes),
         filters=tuple(
@@ -119,7 +120,7 @@ def _events(run: Run, words: Messages) -> dict[str, EventView]:
         for event_id in dict.fromkeys(pick.explanation.evidence):
             cited_by.setdefault(event_id, []).append(pick.rank)
     evidence = (event_id for interest in run.profile.interests for event_id in interest.evidence)
-    order = dict.fromkeys(one for one in (*cited_by, *evidence, *history) if one in history)
+    order = dict.fromkeys(event for event in (*cited_by, *evidence, *history) if event in history)
     return {
         event_id: _event(at, history[event_id], tuple(cited_by.get(event_id, ())), words)
         for at, event_id in enumerate(order, 1)
@@ -138,15 +139,16 @@ def _event(at: int, event: HistoryEvent, cited_by: tuple[int, ...], words: Messa
     )
 
 
-def _cited(ids: Iterable[str], events: Mapping[str, EventView]) -> Cited:
+def _cited(ids: Iterable[str], events: Mapping[str, EventView]) -> CitedEvents:
     unique = dict.fromkeys(ids)
-    found = tuple(events[one] for one in unique if one in events)
-    return Cited(found, tuple(clip(shown(one), _FIELD) for one in unique if one not in events))
+    known = tuple(events[event] for event in unique if event in events)
+    missing = tuple(clip(shown(event), _FIELD) for event in unique if event not in events)
+    return CitedEvents(known, missing)
 
 
 def _interests(run: Run, events: Mapping[str, EventView], words: Messages) -> tuple[InterestView, ...]:
     interests = run.profile.interests
-    widths = bar_widths([one.weight for one in interests])
+    widths = bar_widths([interest.weight for interest in interests])
     times = {event.id: event.time for event in run.history if event.time is not None}
     return tuple(
         InterestView(
@@ -162,18 +164,20 @@ def _interests(run: Run, events: Mapping[str, EventView], words: Messages) -> tu
             cited=_cited(one.evidence, events),
             named_by=(words[f"named_by_{one.named_by}"], words[f"named_by_{one.named_by}_long"]),
             marks=tuple(words[mark] for mark in ("muted", "pinned") if getattr(one, mark)),
-            course=_course([times[event] for event in one.evidence if event in times], times.values(), words),
+            course=_timeline(
+                [times[event] for event in one.evidence if event in times], times.values(), words
+            ),
         )
         for at, (one, width) in enumerate(zip(interests, widths, strict=True), 1)
     )
 
 
-def _course(own: list[datetime], all_: Collection[datetime], words: Messages) -> Course | None:
-    """When an interest was fed, within the time of the whole history; None where nothing says when."""
+def _timeline(own: list[datetime], all_: Collection[datetime], words: Messages) -> Timeline | None:
+    """The events of an interest on the time axis of the whole history; None where they have no times."""
     if not own:
         return None
     first, last = _days((min(own), max(own)), all_, words)
-    return Course(course(own, min(all_), max(all_)), first, last)
+    return Timeline(time_positions(own, min(all_), max(all_)), first, last)
 
 
 def _span(run: Run, words: Messages) -> tuple[str, str]:
@@ -185,8 +189,8 @@ def _span(run: Run, words: Messages) -> tuple[str, str]:
 def _days(ends: tuple[datetime, datetime], all_: Collection[datetime], words: Messages) -> tuple[str, str]:
     """Two moments as days; with the minute where the whole history is of one day."""
     first, last = (words.date(one) for one in (min(all_), max(all_)))
-    say = words.moment if first == last else words.date
-    return say(ends[0]), say(ends[1])
+    worded = words.moment if first == last else words.date
+    return worded(ends[0]), worded(ends[1])
 
 
 def _pick(
@@ -216,7 +220,8 @@ def _pick(
         moved=unbroken(_moved(pick, run, words)),
         bridge=_bridge(pick, words),
         without=tuple(
-            (events[one].number if one in events else None, unbroken(text)) for one, text in without.lines
+            (events[event].number if event in events else None, unbroken(text))
+            for event, text in without.lines
         ),
         without_mark=without.method,
     )
@@ -229,7 +234,7 @@ def _tags(item: Item) -> tuple[str, ...]:
 
 
 def _understood(enrichment: Enrichment | None, words: Messages) -> str:
-    """What a model wrote about an item; nothing where none did."""
+    """The keywords and the theme that a model wrote about an item; empty where none did."""
     if enrichment is None:
         return ""
     parts = (clip(shown(one), _LABEL) for one in (*enrichment.keywords, enrichment.theme))
@@ -267,7 +272,7 @@ def _plain(value: object) -> str:
 
 
 def _bridge(pick: Recommendation, words: Messages) -> Clipped | None:
-    """From which interest a new pick leads to which topic."""
+    """From which interest a pick of a new topic leads to which topic."""
     if pick.new_for_you is None:
         return None
     interest, topic = (
@@ -297,17 +302,11 @@ def _moved(pick: Recommendation, run: Run, words: Messages) -> str:
 def _behind(run: Run) -> Iterable[tuple[int, Clipped, str, int]]:
     """Rank, title, interest and score in thousandths of the next candidates that are no picks."""
     picked = {pick.item.id for pick in run.recommendations}
-    others = (one for one in run.candidates if one.candidate.item.id not in picked)
-    for one in sorted(others, key=lambda ranked: ranked.rank)[:BEHIND]:
-        yield one.rank, clipped(one.candidate.item.title), _interest_of(one), _units(one)
-
-
-def _interest_of(ranked: Ranked) -> str:
-    return clip(shown(ranked.candidate.interest or ""), _KEYWORD)
-
-
-def _units(ranked: Ranked) -> int:
-    return sum(split_score(ranked.score, ranked.signals).values())
+    others = (ranked for ranked in run.candidates if ranked.candidate.item.id not in picked)
+    for ranked in sorted(others, key=lambda ranked: ranked.rank)[:RUNNERS_UP]:
+        interest = clip(shown(ranked.candidate.interest or ""), _KEYWORD)
+        score = sum(split_score(ranked.score, ranked.signals).values())
+        yield ranked.rank, clipped(ranked.candidate.item.title), interest, score
 
 
 def _version(name: str, value: str, words: Messages) -> tuple[str, str]:
@@ -346,4 +345,4 @@ def _work(calls: Iterable[Call], words: Messages) -> Iterable[str]:
         yield f"{words.name('kinds', kind)} {words.count('sequences', sequences)}"
 
 
-__all__ = ["BEHIND", "commands", "view"]
+__all__ = ["RUNNERS_UP", "commands", "view"]

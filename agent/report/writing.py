@@ -17,7 +17,7 @@ from ...models.files import safe_name, unwritable, write_text
 from ...models.records import Language, Run
 from ..messages import clip, messages_for, number, percent, shown, thousandths
 from .escaping import json_text, markdown
-from .page import Cited
+from .page import CitedEvents
 from .view import view
 
 
@@ -29,7 +29,15 @@ class _Verbatim(str):
 
 @cache
 def environment(*, html: bool, package: str = "tanqu.agent.report") -> Environment:
-    """The templates of a package and ours: HTML escapes by itself, Markdown whatever a variable prints."""
+    """The Jinja environment of the reports.
+
+    Args:
+        html: whether to escape for HTML; otherwise every printed variable is escaped for Markdown.
+        package: where templates are looked up first, before the report's own.
+
+    Returns:
+        The environment, cached per arguments.
+    """
     built = Environment(
         loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader("tanqu.agent.report", "")]),
         autoescape=html,  # noqa: S701 - where it is off, `finalize` escapes for Markdown
@@ -48,7 +56,7 @@ def _as_markdown(value: object) -> object:
     return value if isinstance(value, _Verbatim) else markdown(value)
 
 
-def _numbers(cited: Cited) -> str:
+def _numbers(cited: CitedEvents) -> str:
     """The numbers of the events, and the ids of those that the report does not hold."""
     return ", ".join((*(str(event.number) for event in cited.events), *cited.missing))
 
@@ -74,7 +82,10 @@ _WRITERS = {".html": to_html, ".md": to_markdown, ".json": to_json}
 
 
 def write_report(run: Run, path: Path | str) -> Path:
-    """Write the report that the suffix asks for (.html, .md, .json) and return its path.
+    """Write the report of a run in the format of the path's suffix (.html, .md, .json).
+
+    Returns:
+        The path.
 
     Raises:
         InputError: another suffix, or a path that cannot be written.
@@ -90,6 +101,9 @@ def write_report(run: Run, path: Path | str) -> Path:
 
 def load_run(path: Path | str) -> Run:
     """Read a run that `write_report` wrote as JSON.
+
+    Returns:
+        The run.
 
     Raises:
         NotFoundError: there is no such file.
@@ -113,7 +127,7 @@ def load_run(path: Path | str) -> Run:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _IndexRow:
     """A user's line in the index."""
 
     file: str
@@ -124,18 +138,20 @@ class _Row:
 
 
 def write_index(runs: Iterable[Run], folder: Path | str, language: Language = "en") -> Path:
-    """Write a page per run and `index.html`, which leads to them; returns the path of the index.
+    """Write a page per run and an index of them.
 
-    Runs are taken one at a time, so any number will do. Two runs of a user are one page, the last.
+    Args:
+        runs: any number of runs, read one at a time; of two of the same user the last is kept.
+        folder: where the pages go; created if it is missing.
+        language: the language of the index.
+
+    Returns:
+        The path of `index.html`.
 
     Raises:
         InputError: the folder or a file in it cannot be written.
     """
-    home = Path(folder)
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(home, error) from error
+    home = _made_folder(Path(folder))
     rows = {row.file: row for row in (_write_page(run, home) for run in runs)}
     template = environment(html=True).get_template("report_index.html.j2")
     index = home / "index.html"
@@ -143,12 +159,20 @@ def write_index(runs: Iterable[Run], folder: Path | str, language: Language = "e
     return index
 
 
-def _write_page(run: Run, home: Path) -> _Row:
+def _made_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return folder
+
+
+def _write_page(run: Run, home: Path) -> _IndexRow:
     file = page_name(run.user)
     write_report(run, home / file)
     interests = tuple(clip(shown(one.keyword), 30) for one in run.profile.positive[:5])
     picks = tuple(clip(shown(pick.item.title), 40) for pick in run.recommendations[:3])
-    return _Row(file, clip(shown(run.user), 48), interests, picks, len(run.notes))
+    return _IndexRow(file, clip(shown(run.user), 48), interests, picks, len(run.notes))
 
 
 def page_name(user: str) -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tanqu.agent.messages import clip, messages_for, number, percent, shown, thousandths, unbroken
-from tanqu.agent.report.charts import REST, course, split_score, waterfall
+from tanqu.agent.report.charts import REST, split_score, time_positions, waterfall
 from tanqu.agent.report.escaping import markdown
 from tanqu.agent.report.writing import (
     load_run,
@@ -525,8 +525,8 @@ def test_interests_are_shown_over_the_time_of_the_history(run: Run) -> None:
     fed = [{times[one] for one in interest.evidence} for interest in run.profile.interests]
     assert len(strokes) == sum(map(len, fed)) and all(0 <= float(one) <= 100 for one in strokes)
     first, last = min(filter(None, times.values())), max(filter(None, times.values()))
-    assert course([last, first, last], first, last) == (0.0, 100.0)
-    assert course([first], first, first) == (0.0,)
+    assert time_positions([last, first, last], first, last) == (0.0, 100.0)
+    assert time_positions([first], first, first) == (0.0,)
 
 
 def test_a_history_that_says_not_when_has_no_course(run: Run) -> None:
