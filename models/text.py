@@ -18,6 +18,12 @@ def clean(text: str, limit: int = MAX_FIELD) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def fold(text: str) -> str:
+    """One spelling for comparison: NFKC, lower case, straight quotes, no control characters."""
+    plain = unicodedata.normalize("NFKC", text).lower().replace("’", "'").replace("‘", "'")
+    return "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") else char for char in plain)
+
+
 def language_of(texts: Sequence[str]) -> Language:
     """Chinese if at least every fifth letter of the texts is, else English."""
     letters = [char for text in texts for char in text[:200] if char.isalpha()]

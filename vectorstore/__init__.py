@@ -3,6 +3,7 @@
 from .catalogue import Catalogue, UpsertResult
 from .database import METADATA, create_tables, memory_database, open_database, private_folder
 from .engagement import Engagement
+from .facets import Facets, NumberFacet
 from .filters import compile_where
 from .indexing import Progress
 from .items import ItemRows, chunks
@@ -11,8 +12,10 @@ from .lexical import tokens
 __all__ = [
     "Catalogue",
     "Engagement",
+    "Facets",
     "ItemRows",
     "METADATA",
+    "NumberFacet",
     "Progress",
     "UpsertResult",
     "chunks",

@@ -19,6 +19,7 @@ from ..models.embedder import Embedder, Vectors
 from ..models.errors import CatalogueError
 from ..models.records import Enrichment, Item
 from .database import memory_database, open_database, private_folder
+from .facets import Facets
 from .filters import Columns, compile_where
 from .indexing import Indexer, Progress
 from .items import ItemRows
@@ -237,9 +238,13 @@ class Catalogue:
     def __contains__(self, id_: object) -> bool:
         return id_ in self._items
 
-    def ids(self) -> list[str]:
-        """All ids in the order in which they were first added."""
-        return self._items.ids()
+    def ids(self, limit: int | None = None) -> list[str]:
+        """All ids, or the first `limit`, in the order in which they were first added."""
+        return self._items.ids(limit)
+
+    def facets(self, limit: int) -> Facets:
+        """Which values each field holds, counted by the database: at most `limit` words of one field."""
+        return self._items.facets(limit)
 
     def get(self, ids: Sequence[str]) -> list[Item]:
         """Items in the order asked; missing ones are left out."""

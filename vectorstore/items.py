@@ -27,6 +27,7 @@ from ..models.records import Enrichment, Item
 from . import enriched
 from .database import METADATA
 from .enriched import ENRICHED
+from .facets import Facets, count_facets, facets_of
 from .filters import Fields
 
 _CHUNK = 500
@@ -101,10 +102,10 @@ class ItemRows:
             found = connection.scalar(select(_ITEMS.c.row).where(_ITEMS.c.id == str(id_)))
             return found is not None
 
-    def ids(self) -> list[str]:
-        """All ids in the order in which they were first added."""
+    def ids(self, limit: int | None = None) -> list[str]:
+        """All ids, or the first `limit`, in the order in which they were first added."""
         with self._engine.connect() as connection:
-            return list(connection.scalars(select(_ITEMS.c.id).order_by(_ITEMS.c.row)))
+            return list(connection.scalars(select(_ITEMS.c.id).order_by(_ITEMS.c.row).limit(limit)))
 
     def get(self, ids: Sequence[str]) -> list[Item]:
         """Items in the order asked; missing ones are left out."""
@@ -114,6 +115,13 @@ class ItemRows:
                 rows = connection.execute(select(_ITEMS).where(_ITEMS.c.id.in_(part)))
                 found |= {row.id: _item(row) for row in rows}
         return [found[id_] for id_ in ids if id_ in found]
+
+    def facets(self, limit: int) -> Facets:
+        """Which values each field holds, at most `limit` words of one field."""
+        with self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                return count_facets(connection, limit)
+        return facets_of((fields for _, fields in self.fields()), limit)
 
     def rows(self, ids: Sequence[str]) -> dict[str, int]:
         """The row numbers of those ids that are there."""

@@ -1,7 +1,7 @@
-"""The agent one talks to: `ChatAgent` for programs, `talk` for people.
+"""`ChatAgent`: a conversation with one user, for programs and for the terminal.
 
-A turn goes through LangGraph: code chooses a call (with the model's help where examples do not agree),
-a tool carries it out, and what was said is on disk before the next step begins.
+A turn goes through LangGraph: a tool call is selected (with the model's help where the examples do not
+agree), the tool executes it, and every message is on disk before the next step begins.
 """
 
 import time
@@ -10,54 +10,58 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Self
 
-from filelock import FileLock, Timeout
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 
 from ...models.embedder import Embedder
-from ...models.errors import CatalogueError
+from ...models.langchain import ChatTanqu
 from ...models.language_model import LanguageModel
 from ...models.records import MAX_TEXT, Language
 from ...models.scripted_model import ScriptedModel
 from ..ranking import exploration_count
 from ..recommender import Recommender
-from ..store import user_folder
-from .calls import ChatState, Outcome, Shown
-from .interruptible_model import Attended, Spent
+from .conversation_store import Conversation, excess_messages, restored_messages
+from .interruptible_model import InterruptibleModel, UsageTotals
+from .langchain import build_graph
 from .language import chat_language
+from .tool_calls import ChatState, ListedItem, Outcome
+from .tool_selection import ToolSelector
 from .toolbox import Toolbox
-from .understanding import Chooser
 
-if TYPE_CHECKING:
-    from langgraph.checkpoint.sqlite import SqliteSaver
+EventKind = Literal["tool", "text", "items", "done"]
 
-Kind = Literal["tool", "text", "items", "done"]
-
-_MOST_CHATS = 64
+_SMALL_TALK_TOKENS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class ChatEvent:
-    """A piece of an answer, as it comes.
+    """A part of an answer as it is streamed.
 
-    "tool" names the call (`call` has its arguments), "text" adds to what is said, "items" gives the list
-    to show, "done" comes last with the whole text and what it cost.
+    Attributes:
+        kind: "tool" (a call was selected), "text" (a piece of the answer), "items" (the numbered list), and
+            "done", always the last.
+        text: the piece of text; of "done" the whole answer; of "tool" the tool's name.
+        call: the arguments of the tool call, as JSON.
+        items: the numbered list.
+        outcome: what the tool returned.
+        seconds: of "done", how long the answer took.
     """
 
-    kind: Kind
+    kind: EventKind
     text: str = ""
     call: dict[str, Any] = field(default_factory=dict)  # Any: JSON
-    items: tuple[Shown, ...] = ()
+    items: tuple[ListedItem, ...] = ()
     outcome: Outcome | None = None
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer: its text, its list, the call that gave it (`tool` is empty for a plain sentence)."""
+    """A whole answer: its text, its list, and the call that gave it (`tool` is empty where none was called)."""
 
     text: str
-    items: tuple[Shown, ...] = ()
+    items: tuple[ListedItem, ...] = ()
     tool: str = ""
     call: dict[str, Any] = field(default_factory=dict)  # Any: JSON
     outcome: Outcome | None = None
@@ -65,33 +69,33 @@ class Reply:
 
 
 class ChatAgent:
-    """A conversation of one user, stored as it goes and taken up again where it was left.
+    """A conversation with one user, stored as it goes and continued at the next opening.
 
-    Two at once of the same user are two conversations over one memory. One thread at a time.
+    Two agents of one user at once hold two conversations over one history and profile. Use an agent from one
+    thread at a time; only `stop` may be called from another.
     """
 
     def __init__(
         self, recommender: Recommender, user: str, *, language: Language | None = None, fresh: bool = False
     ) -> None:
-        """Talk over a recommender; `fresh` forgets the earlier conversation instead of going on with it.
+        """Open the user's conversation.
 
-        Until `close`, the recommender's model is attended: `stop` ends whatever it is doing.
+        Args:
+            recommender: is never changed: the agent works on views of it, so several agents can share one.
+            user: the user's id; it need not be known yet.
+            language: of the answers, profile and reasons; by default the settings', else the history's.
+            fresh: whether to delete the earlier conversation rather than continue it.
         """
-        from .langchain import open_saver
-
-        self._home = recommender
-        self.recommender = recommender  # replaced by a view with this conversation's model and settings
         self.user = user
-        self._settings = recommender.settings
-        self._explore = recommender.settings.explore
-        self._model = recommender.model
-        self._folder = user_folder(self._settings.home, user)
-        self._thread, self._lock = _claim(self._folder, user)
-        self._saver: SqliteSaver = open_saver(self._folder)
-        self._engine: Attended | None = None
-        self._to_close: list[Any] = []  # Any: models that can be closed, and recommenders
         self.language: Language = language or chat_language(recommender, user)
-        self.use(self._model)
+        self._shared = recommender
+        self._explore = recommender.settings.explore
+        self._conversation = Conversation(recommender.settings.home, user)
+        self._model: InterruptibleModel | None = None
+        self._to_close: list[Any] = []  # Any: models that can be closed, and recommenders
+        self._streamed = False
+        self._outcome: Outcome | None = None
+        self.set_model(recommender.model)
         if fresh:
             self.clear()
 
@@ -104,20 +108,34 @@ class ChatAgent:
         model: LanguageModel | None = None,
         embedder: Embedder | None = None,
         language: Language | None = None,
-    ) -> "ChatAgent":
-        """Open a home folder and talk; raises what `Recommender.open` raises."""
+    ) -> Self:
+        """Open a home folder and the user's conversation in it; raises what `Recommender.open` raises.
+
+        Args:
+            home: the folder; None is that of the settings.
+            user: the user's id.
+            model: takes part in selecting calls, ranking and writing; None works without.
+            embedder: by default the sentence encoder that comes along.
+            language: of the answers; by default the settings', else the history's.
+
+        Returns:
+            The agent; `close` closes the recommender too, and leaves `model` open.
+        """
         recommender = Recommender.open(home, model=model, embedder=embedder)
         agent = cls(recommender, user, language=language)
         agent._to_close.append(recommender)
         return agent
 
-    # --- talking -----------------------------------------------------------------------------------
+    # --- messages ------------------------------------------------------------------------------------
 
     def send(self, text: str) -> Reply:
-        """Say something and wait for the whole answer.
+        """Send a message and wait for the whole answer.
+
+        Returns:
+            The answer.
 
         Raises:
-            TanquError: it could not be answered; what was said is kept.
+            TanquError: it could not be answered; the message is kept.
         """
         call: dict[str, Any] = {}
         for event in self.stream(text):
@@ -129,170 +147,120 @@ class ChatAgent:
         return Reply("")
 
     def stream(self, text: str) -> Iterator[ChatEvent]:
-        """Say something and get the answer as it comes.
+        """Send a message and get the answer as it comes.
+
+        Yields:
+            "tool", "text" and "items" events, and "done" at the end.
 
         Raises:
-            TanquError: it could not be answered; what was said is kept.
+            TanquError: it could not be answered; the message is kept.
         """
-        from .langchain import HumanMessage, prune
-
         started = time.perf_counter()
         text = _storable(text)
-        if self._engine:
-            self._engine.go_on()
-        said: list[str] = []
-        shown: tuple[Shown, ...] = ()
+        if self._model:
+            self._model.resume()
+        pieces: list[str] = []
+        items: tuple[ListedItem, ...] = ()
         self._outcome = None
-        wishes = self._chooser.parts(text)
-        for number, wish in enumerate(wishes):
-            # What was said is kept once and whole; the second wish is carried out without being said again.
-            message = HumanMessage("" if number else text, additional_kwargs={"wish": wish})
-            between = [ChatEvent("text", "\n")] if number else []
-            for event in chain(between, self._run(message)):
-                said += [event.text] if event.kind == "text" else []
-                shown = event.items or shown
+        for number, request in enumerate(self._selector.split(text)):
+            # The message is stored once and whole; its second request runs without a message of its own.
+            message = HumanMessage("" if number else text, additional_kwargs={"request": request})
+            separator = [ChatEvent("text", "\n")] if number else []
+            for event in chain(separator, self._run(message)):
+                pieces += [event.text] if event.kind == "text" else []
+                items = event.items or items
                 yield event
-        prune(self._saver, self._thread)
+        self._conversation.prune()
         seconds = time.perf_counter() - started
-        yield ChatEvent("done", "".join(said), items=shown, outcome=self._outcome, seconds=seconds)
-
-    def _run(self, message: Any) -> Iterator[ChatEvent]:  # Any: a HumanMessage
-        """One turn of the graph."""
-        from .langchain import surplus
-
-        asked = {"messages": [*surplus(self._messages()), message]}
-        modes = ["updates", "messages", "custom"]
-        for mode, piece in self._graph.stream(asked, self._config, stream_mode=modes, durability="sync"):
-            yield from self._events(mode, piece)
-
-    def _events(self, mode: str, piece: Any) -> Iterator[ChatEvent]:  # Any: what LangGraph streams
-        """What a piece of the graph's stream tells the listener."""
-        from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
-
-        if mode == "custom":
-            if piece.get("call"):
-                yield ChatEvent("tool", str(piece["call"]["tool"]), call=piece["call"])
-            return
-        if mode == "messages":
-            if isinstance(piece[0], AIMessageChunk) and piece[0].text:
-                self._streamed = True
-                yield ChatEvent("text", piece[0].text)
-            return
-        for update in piece.values():
-            for message in (update or {}).get("messages", []):
-                if isinstance(message, ToolMessage):
-                    yield from self._told(message)
-                elif isinstance(message, AIMessage) and not message.tool_calls:
-                    if not self._streamed:
-                        yield ChatEvent("text", message.text)
-                    self._streamed = False
-
-    def _told(self, message: Any) -> Iterator[ChatEvent]:  # Any: a ToolMessage
-        """The text and the list of a tool."""
-        outcome = self._toolbox.last if message.artifact else None
-        self._outcome = outcome
-        yield ChatEvent("text", outcome.text if outcome else message.text)
-        if outcome and outcome.shown:
-            yield ChatEvent("items", items=outcome.shown, outcome=outcome)
-
-    _streamed = False
-    _outcome: Outcome | None = None
-
-    # --- the conversation ----------------------------------------------------------------------------
-
-    @property
-    def toolbox(self) -> Toolbox:
-        """What carries out the calls, for commands that make them directly."""
-        return self._toolbox
-
-    @property
-    def spent(self) -> Spent:
-        """What the model did in this conversation since it was opened."""
-        return self._engine.spent if self._engine else Spent()
-
-    @property
-    def resumed(self) -> bool:
-        """Whether something was said before this conversation was opened."""
-        return bool(self.transcript())
-
-    def transcript(self) -> list[tuple[str, str]]:
-        """Who ("user" or "tanqu") said what, oldest first."""
-        lines = []
-        for message in self._messages():
-            if message.text:
-                lines.append(("user" if message.type == "human" else "tanqu", message.text))
-        return lines
-
-    def clear(self) -> None:
-        """Forget this conversation; what the user did and likes stays remembered."""
-        self._saver.delete_thread(self._thread)
-        self._toolbox.state = ChatState()
+        yield ChatEvent("done", "".join(pieces), items=items, outcome=self._outcome, seconds=seconds)
 
     def stop(self) -> None:
-        """End the answer that is being given. Safe to call from a signal handler or another thread."""
-        if self._engine:
-            self._engine.stop()
+        """End the running answer. Safe to call from a signal handler or another thread."""
+        if self._model:
+            self._model.stop()
 
-    @property
-    def history_file(self) -> Path:
-        """Where a terminal keeps the lines that this user typed."""
-        return self._folder / "typed.history"
+    def transcript(self) -> list[tuple[str, str]]:
+        """The conversation as (role, text) pairs, oldest first; the roles are "user" and "tanqu"."""
+        return [
+            ("user" if message.type == "human" else "tanqu", message.text)
+            for message in self._messages()
+            if message.text
+        ]
 
-    def use(self, model: LanguageModel | None, *, owned: bool = False) -> None:
-        """Go on with another model; an owned one is closed with the conversation."""
+    def clear(self) -> None:
+        """Delete this conversation; the user's history and profile stay."""
+        self._conversation.delete()
+        self._toolbox.state = ChatState()
+
+    def load(self, lines: Iterable[tuple[str, str]], state: ChatState) -> None:
+        """Replace this conversation by an earlier one, given as `transcript` and `toolbox.state` returned it."""
+        self.clear()
+        self._graph.update_state(self._conversation.config, {"messages": restored_messages(lines, state)})
+        self._restore_state()
+
+    # --- settings of the conversation ------------------------------------------------------------------
+
+    def set_model(self, model: LanguageModel | None, *, owned: bool = False) -> None:
+        """Continue with another model, or with None for none; an owned one is closed with the agent."""
         if owned:
             self._to_close.append(model)
-        self._engine = Attended(model) if model else None
-        self.speak(self.language)
+        self._model = InterruptibleModel(model) if model else None
+        self.set_language(self.language)
 
-    def speak(self, language: Language) -> None:
-        """Go on in a language."""
-        from ...models.langchain import ChatTanqu
-        from .langchain import build
-
+    def set_language(self, language: Language) -> None:
+        """Continue in another language: answers, profile and reasons."""
         self.language = language
-        recommender = self.recommender = self._view()
-        self._toolbox = Toolbox(recommender, self.user, language)
-        chooser = self._chooser = Chooser(self._toolbox, language, self._engine, recommender.prompts)
-        # Without a model nothing asks it: the chooser leaves no sentence to it.
-        engine = self._engine or ScriptedModel(name="none")
-        spoken = ChatTanqu(engine, max_tokens=60, owner=self.user)
-        self._graph = build(self._toolbox, chooser, spoken, self._saver)
-        self._take_up()
+        self.recommender = self._view()
+        self._toolbox = Toolbox(self.recommender, self.user, language)
+        self._selector = ToolSelector(self._toolbox)
+        # Without a model no message is left to it: the selector always answers by itself.
+        writer = ChatTanqu(
+            self._model or ScriptedModel(name="none"), max_tokens=_SMALL_TALK_TOKENS, owner=self.user
+        )
+        self._graph = build_graph(self._toolbox, self._selector, writer, self._conversation.saver)
+        self._restore_state()
 
     @property
     def explore(self) -> float:
-        """The share of each list that is new for the user, 0 to 1."""
+        """The share of each list that is from topics new for the user, 0 to 1."""
         return self._explore
 
     @explore.setter
     def explore(self, share: float) -> None:
-        """Go on with another share; raises InputError if it is none."""
+        """Continue with another share; raises InputError if it is not between 0 and 1."""
         exploration_count(1, share)
         self._explore = share
         self.recommender = self._toolbox.recommender = self._view()
 
-    def _view(self) -> Recommender:
-        """The recommender with the model, the language and the share of new topics of this conversation."""
-        update = {"language": self.language, "explore": self._explore}
-        return self._home.view(model=self._engine, settings=self._settings.model_copy(update=update))
+    # --- what the terminal shows -------------------------------------------------------------------
 
-    def restore(self, lines: Iterable[tuple[str, str]], state: ChatState) -> None:
-        """Put an earlier conversation in the place of this one."""
-        from .langchain import remembered
+    @property
+    def toolbox(self) -> Toolbox:
+        """The tools of this conversation, for calling them directly."""
+        return self._toolbox
 
-        self.clear()
-        self._graph.update_state(self._config, {"messages": remembered(lines, state)})
-        self._take_up()
+    @property
+    def usage(self) -> UsageTotals:
+        """The model calls of this conversation since the model was set."""
+        return self._model.usage if self._model else UsageTotals()
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the conversation has earlier messages."""
+        return bool(self.transcript())
+
+    @property
+    def history_file(self) -> Path:
+        """Where a terminal keeps the lines that this user typed."""
+        return self._conversation.history_file
 
     def close(self) -> None:
-        """Let go of the conversation, and of the recommender if it was opened here."""
-        self._saver.conn.close()
-        self._lock.release()
-        for one in reversed(self._to_close):
-            one.close()
+        """Close the conversation, and whatever was opened for it."""
+        self._conversation.close()
+        for resource in reversed(self._to_close):
+            resource.close()
 
-    def __enter__(self) -> "ChatAgent":
+    def __enter__(self) -> Self:
         """Itself."""
         return self
 
@@ -302,38 +270,64 @@ class ChatAgent:
         """Close."""
         self.close()
 
-    @property
-    def _config(self) -> dict[str, Any]:  # Any: LangGraph's own configuration
-        return {"configurable": {"thread_id": self._thread}, "recursion_limit": 12}
+    # --- a turn --------------------------------------------------------------------------------------
 
-    def _take_up(self) -> None:
-        """Take the list and the conditions from where the conversation was left."""
+    def _view(self) -> Recommender:
+        """The recommender with this conversation's model, language and share of new topics."""
+        update = {"language": self.language, "explore": self._explore}
+        settings = self._shared.settings.model_copy(update=update)
+        return self._shared.view(model=self._model, settings=settings)
+
+    def _run(self, message: HumanMessage) -> Iterator[ChatEvent]:
+        """Run the graph on one request."""
+        given = {"messages": [*excess_messages(self._messages()), message]}
+        modes = ["updates", "messages", "custom"]
+        config = self._conversation.config
+        for mode, piece in self._graph.stream(given, config, stream_mode=modes, durability="sync"):
+            yield from self._events(mode, piece)
+
+    def _events(self, mode: str, piece: Any) -> Iterator[ChatEvent]:  # Any: what LangGraph streams
+        """The events of one streamed piece; in the mode "custom" it is a tool choice of the selector."""
+        if mode == "custom":
+            if piece.get("call"):
+                yield ChatEvent("tool", str(piece["call"]["tool"]), call=piece["call"])
+        elif mode == "messages":
+            if isinstance(piece[0], AIMessageChunk) and piece[0].text:
+                self._streamed = True
+                yield ChatEvent("text", piece[0].text)
+        else:
+            for update in piece.values():
+                for message in (update or {}).get("messages", []):
+                    yield from self._message_events(message)
+
+    def _message_events(self, message: object) -> Iterator[ChatEvent]:
+        """The events of a finished message; one that was streamed has had its text already."""
+        if isinstance(message, ToolMessage):
+            outcome = self._toolbox.last if message.artifact else None
+            self._outcome = outcome
+            yield ChatEvent("text", outcome.text if outcome else message.text)
+            if outcome and outcome.shown:
+                yield ChatEvent("items", items=outcome.shown, outcome=outcome)
+        elif isinstance(message, AIMessage) and not message.tool_calls:
+            if not self._streamed:
+                yield ChatEvent("text", message.text)
+            self._streamed = False
+
+    def _restore_state(self) -> None:
+        """Set the toolbox to the state in which the stored conversation ended."""
         for message in reversed(self._messages()):
-            found = getattr(message, "artifact", None)
-            if found:
-                self._toolbox.state = ChatState.model_validate(found["state"])
+            artifact = getattr(message, "artifact", None)
+            if artifact:
+                self._toolbox.state = ChatState.model_validate(artifact["state"])
                 return
 
     def _messages(self) -> list[Any]:  # Any: LangChain's messages
-        return list(self._graph.get_state(self._config).values.get("messages", []))
+        return list(self._graph.get_state(self._conversation.config).values.get("messages", []))
 
 
 def _storable(text: str) -> str:
-    """The first 20,000 characters, without NULs and halves of characters, which no database takes."""
+    """The first 20,000 characters, without NULs and lone surrogates, which no database takes."""
     return text[:MAX_TEXT].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-
-
-def _claim(folder: Path, user: str) -> tuple[str, FileLock]:
-    """The user's first conversation that no living process holds, and the lock on it."""
-    for number in range(_MOST_CHATS):
-        lock = FileLock(folder / f"chat-{number}.lock", mode=0o600)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        return f"{folder.name}/{number}", lock
-    msg = f"user {user!r} has {_MOST_CHATS} chats open: close one of them"
-    raise CatalogueError(msg)
 
 
 __all__ = ["ChatAgent", "ChatEvent", "Reply"]

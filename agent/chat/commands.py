@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ...models.errors import InputError
-from ...models.text import clean
-from . import calls
+from ...models.text import clean, fold
+from . import tool_calls as calls
 from .toolbox import Toolbox
-from .vocabulary import fold
 
 TOOL_COMMANDS = (
     "/recommend", "/search", "/why", "/whynot", "/about", "/compare", "/like", "/dislike", "/seen", "/skip",
@@ -39,6 +38,9 @@ class _Line:
 
 def parse_command(text: str, toolbox: Toolbox) -> calls.Call:
     """The call of a line that begins with "/".
+
+    Returns:
+        The call, with items and interests that exist.
 
     Raises:
         InputError: there is no such command, or it lacks what it needs.
@@ -95,19 +97,19 @@ def _numbered(number: int, tools: Toolbox) -> str:
 def _interest(line: _Line) -> str:
     """An interest by its keyword, or by its number in the profile."""
     profile = line.toolbox.profile
-    names = [one.keyword for one in profile.interests] if profile else []
+    names = [interest.keyword for interest in profile.interests] if profile else []
     if not names:
         raise InputError(line.toolbox.words.say("no_interests"))
     if re.fullmatch(r"[0-9]{1,3}", line.rest) and 1 <= int(line.rest) <= len(names):
         return names[int(line.rest) - 1]
     wanted = fold(line.rest)
-    found = [name for name in names if fold(name) == wanted] or [
+    matching = [name for name in names if fold(name) == wanted] or [
         name for name in names if wanted and wanted in fold(name)
     ]
-    if not found:
+    if not matching:
         listed = line.toolbox.words.listed(names)
         raise InputError(line.toolbox.words.say("which_interest", interests=listed))
-    return found[0]
+    return matching[0]
 
 
 def _filter(line: _Line) -> calls.Call:
@@ -117,7 +119,7 @@ def _filter(line: _Line) -> calls.Call:
         return calls.Refine(do="narrow", drop=tuple(range(1, len(state.rules) + 1)))
     dropped = re.fullmatch(r"-\s?([0-9]{1,3})", line.rest)
     if dropped is None:
-        return calls.Refine(do="narrow", words=line.rest[:500])
+        return calls.Refine(do="narrow", words=line.rest[: calls.MAX_WORDS])
     number = int(dropped[1])
     if not 1 <= number <= len(state.rules):
         raise InputError(words.say("bad_rule", number=number, count=len(state.rules)))
@@ -134,13 +136,13 @@ def _report(line: _Line) -> calls.Call:
 def _search(line: _Line) -> calls.Call:
     if not line.rest:
         raise InputError(line.toolbox.words.say("need_words", command=line.command))
-    return calls.Search(words=line.rest[:500])
+    return calls.Search(words=line.rest[: calls.MAX_WORDS])
 
 
 _MAKERS: Mapping[str, Callable[[_Line], calls.Call]] = {
-    "/recommend": lambda line: calls.Recommend(request=line.rest[:500]),
+    "/recommend": lambda line: calls.Recommend(request=line.rest[: calls.MAX_WORDS]),
     "/search": _search,
-    "/other": lambda line: calls.Refine(do="other", words=line.rest[:500]),
+    "/other": lambda line: calls.Refine(do="other", words=line.rest[: calls.MAX_WORDS]),
     "/filter": _filter,
     "/profile": lambda _line: calls.ProfileCall(do="show"),
     "/undo": lambda _line: calls.ProfileCall(do="undo"),

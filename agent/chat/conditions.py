@@ -1,6 +1,6 @@
-"""Conditions on items as a conversation keeps them: each with the words it was read from.
+"""Conditions on items as a conversation keeps them, each with the words that it was parsed from.
 
-Later rules replace earlier ones about the same, so that a filter is always what the user said last.
+A later rule replaces an earlier one about the same, so that the filter is always the user's latest.
 """
 
 import re
@@ -8,15 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ...models.records import Language, Record
+from ...models.records import Record
+from ...models.text import fold
+from ..messages import Messages
 from .quantities import Operator
-from .vocabulary import fold, sayings
+from .vocabulary import phrase_tables
 
 Reason = Literal["no_field", "currency", "no_value", "no_title"]
 
 
 class Rule(Record):
-    """One condition. It holds when any of `fields` passes; for `$nin`, when all of them do."""
+    """One condition: it holds when any of `fields` passes; for `$nin`, when all of them do.
+
+    `said` are the words of the message.
+    """
 
     fields: tuple[str, ...]
     operator: Operator
@@ -35,18 +40,12 @@ class Rule(Record):
     @property
     def key(self) -> tuple[tuple[str, ...], str]:
         """Rules of one key replace each other: a new upper limit takes the place of the old one."""
-        side = (
-            "upper"
-            if self.operator in ("$lt", "$lte")
-            else "lower"
-            if self.operator in ("$gt", "$gte")
-            else ""
-        )
-        return self.fields, side or self.operator
+        sides = {"$lt": "upper", "$lte": "upper", "$gt": "lower", "$gte": "lower"}
+        return self.fields, sides.get(self.operator, self.operator)
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class UncheckedCondition:
     """Words that look like a condition which this catalogue cannot check, and why."""
 
     said: str
@@ -54,12 +53,18 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True)
-class Understood:
-    """What was read from a message.
+class ParsedConditions:
+    """The conditions of a message.
 
-    `wishes` are the words that are left, to be searched by meaning; `like` are items that the result
-    should resemble, `named` the other items named by title; `count` is how many were asked for; `lifted`
-    are fields whose limits no longer hold.
+    Attributes:
+        rules: the filter.
+        wishes: the words that are left, to be searched by meaning.
+        like: items that the result should resemble.
+        named: other items named by title.
+        count: how many items are asked for.
+        lifted: fields whose limits no longer hold.
+        unseen: whether only unseen items are asked for.
+        missed: words that look like a condition which cannot be checked.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -69,24 +74,19 @@ class Understood:
     count: int | None = None
     lifted: tuple[str, ...] = ()
     unseen: bool = False
-    missed: tuple[Missed, ...] = ()
-
-    @property
-    def where(self) -> dict[str, object]:
-        """The filter of all rules together; empty if there is none."""
-        return where_of(self.rules)
-
-
-def where_of(rules: Sequence[Rule]) -> dict[str, object]:
-    """The filter under which all the rules hold."""
-    parts = [rule.where for rule in rules]
-    return {} if not parts else parts[0] if len(parts) == 1 else {"$and": parts}
+    missed: tuple[UncheckedCondition, ...] = ()
 
 
 def merge(old: Sequence[Rule], new: Sequence[Rule], lifted: Sequence[str] = ()) -> tuple[Rule, ...]:
     """The rules of a conversation after a message: later ones replace earlier ones about the same.
 
-    What is kept out adds up; asking for what was kept out lets it in again.
+    Args:
+        old: the rules before.
+        new: the rules of the message. Exclusions add up; a value that is asked for is no longer excluded.
+        lifted: fields whose earlier rules no longer hold.
+
+    Returns:
+        The rules in force, without duplicates, oldest first.
     """
     kept = [rule for rule in old if not set(rule.fields) & set(lifted)]
     for rule in new:
@@ -117,7 +117,7 @@ def _without(one: Rule, wanted: Rule) -> Rule | None:
 
 def _is_kind(value: str, kinds: tuple[str, ...]) -> bool:
     """Whether a value is a word for one of the kinds: who asks for books has 图书 again."""
-    words = sayings()["kinds"]
+    words = phrase_tables()["kinds"]
     return any(kind in words and re.fullmatch(words[kind], fold(value)) for kind in kinds)
 
 
@@ -126,29 +126,18 @@ def _whole(value: float | str) -> float | str:
 
 
 _SIGNS = {"$lt": "<", "$lte": "≤", "$gt": ">", "$gte": "≥", "$eq": "="}
-_NAMES: dict[Language, dict[str, str]] = {
-    "zh": {
-        "price": "价格", "minutes": "时长(分钟)", "year": "年份", "published": "日期", "followers": "粉丝",
-        "rating": "评分", "pages": "页数", "kind": "类型", "genre": "类别", "category": "类别",
-        "section": "栏目", "tags": "标签", "brand": "品牌", "director": "导演", "author": "作者",
-        "city": "城市", "source": "来源",
-    },
-    "en": {"tags": "topic", "published": "date"},
-}  # fmt: skip
 
 
-_KINDS = {
-    "book": "图书", "film": "电影", "series": "剧集", "documentary": "纪录片", "short": "短片", "article": "文章",
-    "person": "人", "post": "动态", "product": "商品", "game": "游戏", "song": "歌曲",
-}  # fmt: skip
-
-
-def describe(rule: Rule, language: Language) -> str:
-    """A rule as its owner reads it: "price ≤ 200", "类别 ≠ 恐怖"."""
-    names = " / ".join(_NAMES[language].get(name, name) for name in rule.fields)
+def describe(rule: Rule, words: Messages) -> str:
+    """A rule in the user's language: "price ≤ 200", "类别 ≠ 恐怖"."""
+    fields = words.table("condition_fields")
+    names = " / ".join(fields.get(name, name) for name in rule.fields)
     if isinstance(rule.value, tuple):
-        known = _KINDS if language == "zh" and rule.fields == ("kind",) else {}
-        listed = (", " if language == "en" else "、").join(known.get(one, one) for one in rule.value)
+        kinds = words.table("kinds") if rule.fields == ("kind",) else {}
+        listed = words["joined"].join(kinds.get(value, value) for value in rule.value)
         return f"{names} {'≠' if rule.operator == '$nin' else '='} {listed}"
     value = f"{rule.value:,g}" if isinstance(rule.value, float) and "year" not in rule.fields else rule.value
     return f"{names} {_SIGNS[rule.operator]} {_whole(value)}"
+
+
+__all__ = ["ParsedConditions", "Reason", "Rule", "UncheckedCondition", "describe", "merge"]

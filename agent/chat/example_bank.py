@@ -1,4 +1,4 @@
-"""The bank of examples: messages with what they ask for, found by the similarity of their meaning."""
+"""The bank of labelled examples, for k-NN classification of a message's action by embedding similarity."""
 
 import json
 import re
@@ -16,10 +16,10 @@ ACTIONS = (
     "like", "dislike", "seen", "not_interested", "show", "mute", "pin", "forget", "undo", "report",
     "chat", "refuse",
 )  # fmt: skip
-"""Everything that a message can ask for; the last two call no tool."""
+"""The actions that a message can ask for; the last two call no tool."""
 
 Shares = NDArray[np.float64]
-"""One number for each of ACTIONS."""
+"""One number per action, shape (len(ACTIONS),)."""
 
 _NEIGHBOURS = 12
 _SHARPNESS = 0.07  # cosine distance over which a neighbour's vote falls by a factor of e
@@ -27,31 +27,37 @@ _SHARPNESS = 0.07  # cosine distance over which a neighbour's vote falls by a fa
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A message of the bank, with what it asks for."""
+    """A message with its action."""
 
     say: str
     action: str
 
 
-class Bank:
-    """Examples in one language, found by the similarity of their meaning."""
+class ExampleBank:
+    """The embedded examples of one language."""
 
     def __init__(self, language: Language, embedder: Embedder) -> None:
         """Embed the examples of the package (0.2 s)."""
         self.examples = load_examples(language)
         self._embedder = embedder
-        vectors = embedder.embed([one.say for one in self.examples])
+        vectors = embedder.embed([example.say for example in self.examples])
         self._mean = vectors.mean(axis=0)
         self._vectors = self._centred(vectors)
         self.spellings = frozenset(
-            re.findall(r"[a-z]{4,}", " ".join(one.say.lower() for one in self.examples))
+            re.findall(r"[a-z]{4,}", " ".join(example.say.lower() for example in self.examples))
         )
-        self._actions = np.array([ACTIONS.index(one.action) for one in self.examples])
+        self._actions = np.array([ACTIONS.index(example.action) for example in self.examples])
 
     def vote(self, message: str, without: Example | None = None) -> tuple[Shares, list[Example], float]:
-        """Votes (they sum to 1), the neighbours that cast them, and the similarity of the nearest one.
+        """Vote on the action of a message: each neighbour's vote decays with its cosine distance.
 
-        `without` leaves an example out, to see how the others do without it.
+        Args:
+            message: the message.
+            without: an example that has no vote (leave-one-out).
+
+        Returns:
+            The votes, shape (len(ACTIONS),), which sum to 1; the neighbours, nearest first; and the cosine
+            similarity of the nearest.
         """
         vector = self._centred(self._embedder.embed([message]))[0]
         similarity = (self._vectors @ vector).astype(np.float64)
@@ -71,9 +77,9 @@ class Bank:
 
 def load_examples(language: Language) -> list[Example]:
     """The examples of the package in a language."""
-    path = files(__package__).joinpath(f"chat_examples.{language}.jsonl")
+    path = files(__package__).joinpath(f"examples.{language}.jsonl")
     rows = (json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line)
     return [Example(row["say"], row["action"]) for row in rows]
 
 
-__all__ = ["ACTIONS", "Bank", "Example", "Shares", "load_examples"]
+__all__ = ["ACTIONS", "ExampleBank", "Example", "Shares", "load_examples"]

@@ -1,14 +1,14 @@
-"""What a message takes up from the one before: "no, I meant the third", 那第二个呢, "and number 4?".
+"""Follow-ups: messages that repeat the latest call with other items: "no, I meant the third", 那第二个呢.
 
-The call is the one before with other items; a correction takes back what that call changed.
+A correction also undoes what that call changed.
 """
 
 import re
 
 from ...models.records import Language
-from . import calls
-from .calls import ChatState
+from . import tool_calls as calls
 from .references import References
+from .tool_calls import ChatState
 
 _ENDS = " 。.!！?？~～,，"
 _CORRECTS: dict[Language, re.Pattern[str]] = {
@@ -32,20 +32,29 @@ _NEXT: dict[Language, re.Pattern[str]] = {
 }
 
 
-def take_up(refers: References, state: ChatState, language: Language) -> calls.Call | None:
-    """The call before with the items of this message, if that is all that it says; None otherwise."""
-    last, said = state.last, refers.plain.strip(_ENDS)
-    if last is None or not refers.items:
+def resolve_followup(references: References, state: ChatState, language: Language) -> calls.Call | None:
+    """The latest call with the items of a message, if the message is a follow-up and nothing else.
+
+    Args:
+        references: the items that the message refers to.
+        state: the state of the conversation, with the latest call.
+        language: of the message.
+
+    Returns:
+        The call, or None for any other message.
+    """
+    last, text = state.last, references.plain.strip(_ENDS)
+    if last is None or not references.items:
         return None
-    if _CORRECTS[language].fullmatch(said):
-        return _again(last, refers.items)
-    if isinstance(last, calls.Explain) and last.do != "compare" and _NEXT[language].fullmatch(said):
-        return last.model_copy(update={"items": refers.items})
+    if _CORRECTS[language].fullmatch(text):
+        return _corrected(last, references.items)
+    if isinstance(last, calls.Explain) and last.do != "compare" and _NEXT[language].fullmatch(text):
+        return last.model_copy(update={"items": references.items})
     return None
 
 
-def _again(last: calls.Call, items: tuple[str, ...]) -> calls.Call | None:
-    """The same call about other items, in the place of the one before."""
+def _corrected(last: calls.Call, items: tuple[str, ...]) -> calls.Call | None:
+    """The same call about other items, instead of the latest one."""
     match last:
         case calls.Explain() if last.do != "compare" or len(items) > 1:
             return last.model_copy(update={"items": items})
@@ -56,4 +65,4 @@ def _again(last: calls.Call, items: tuple[str, ...]) -> calls.Call | None:
     return None
 
 
-__all__ = ["take_up"]
+__all__ = ["resolve_followup"]

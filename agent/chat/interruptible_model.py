@@ -1,4 +1,4 @@
-"""The model as a conversation uses it: first in the queue, stopped by Ctrl-C, and counted."""
+"""The language model of a conversation: first in the queue, stopped by Ctrl-C, its usage counted."""
 
 import contextlib
 import threading
@@ -20,12 +20,12 @@ from ...models.language_model import (
 
 
 class Stopped(TanquError):
-    """The person stopped the answer. No ModelError, for which there are fallbacks."""
+    """The user stopped the answer. It is no ModelError: for those there are fallbacks."""
 
 
 @dataclass(slots=True)
-class Spent:
-    """What the model did since the counter was made."""
+class UsageTotals:
+    """The model calls of a conversation, with tokens and seconds in all."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -42,16 +42,16 @@ class Spent:
         self.seconds += usage.seconds
 
 
-class Attended:
-    """A `LanguageModel` with a person in front of it.
+class InterruptibleModel:
+    """A `LanguageModel` for interactive use.
 
-    Its calls go before a batch's. After `stop` they end with Stopped, until `go_on`.
+    Its calls have priority over a batch's. After `stop` they raise Stopped, until `resume`.
     """
 
     def __init__(self, model: LanguageModel) -> None:
-        """Attend to `model`, which stays usable by others."""
+        """Wrap `model`, which others may use at the same time."""
         self.model = model
-        self.spent = Spent()
+        self.usage = UsageTotals()
         self._cancel = threading.Event()
 
     @property
@@ -61,7 +61,7 @@ class Attended:
 
     @property
     def fingerprint(self) -> str:
-        """The model's fingerprint: attending changes no answer."""
+        """The model's fingerprint: wrapping changes no answer."""
         return self.model.fingerprint
 
     @property
@@ -78,7 +78,7 @@ class Attended:
         """End the running call and every further one. Safe to call from a signal handler."""
         self._cancel.set()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Let calls run again."""
         self._cancel.clear()
 
@@ -94,26 +94,53 @@ class Attended:
         limits: Limits = DEFAULT_LIMITS,
         on_text: OnText | None = None,
     ) -> tuple[list[Generated], Usage]:
-        """Continue several prompts; see LanguageModel. Raises Stopped after `stop`."""
+        """Continue several prompts, as `LanguageModel.generate_many` does.
+
+        Args:
+            prompts: the prompts.
+            constraint: the grammar of the answers.
+            limits: tokens, seconds and sampling; priority and cancellation are those of the conversation.
+            on_text: is called with each piece of text.
+
+        Returns:
+            One result per prompt, in their order, and the usage.
+
+        Raises:
+            Stopped: `stop` was called.
+            ModelError: the model failed.
+        """
         with self._stopping():
             results, usage = self.model.generate_many(
                 prompts, constraint=constraint, limits=self._limits(limits), on_text=on_text
             )
-        self.spent.add(usage)
+        self.usage.add(usage)
         return results, usage
 
     def score(
         self, prompt: Prompt, continuations: Sequence[str], *, limits: Limits = DEFAULT_LIMITS
     ) -> tuple[list[Scored], Usage]:
-        """Log-probabilities of continuations; see LanguageModel. Raises Stopped after `stop`."""
+        """Log-probabilities of continuations, as `LanguageModel.score` returns them.
+
+        Args:
+            prompt: the prompt.
+            continuations: the texts to score after it.
+            limits: priority and cancellation are those of the conversation.
+
+        Returns:
+            One score per continuation, in their order, and the usage.
+
+        Raises:
+            Stopped: `stop` was called.
+            ModelError: the model failed.
+        """
         with self._stopping():
             results, usage = self.model.score(prompt, continuations, limits=self._limits(limits))
-        self.spent.add(usage)
+        self.usage.add(usage)
         return results, usage
 
     @contextlib.contextmanager
     def _stopping(self) -> Iterator[None]:
-        """Tell a stop by a person from every other failure: stages that go on without the model must not."""
+        """Raise Stopped for a cancellation by the user: stages that fall back on a failed model must not then."""
         try:
             yield
         except CancelledError as error:
@@ -130,4 +157,4 @@ class Attended:
         return replace(limits, priority=0, cancel=self._cancel)
 
 
-__all__ = ["Attended", "Spent", "Stopped"]
+__all__ = ["InterruptibleModel", "UsageTotals", "Stopped"]

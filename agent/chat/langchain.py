@@ -1,15 +1,12 @@
-"""The recommender for LangChain and LangGraph: tools, a retriever, and the agent behind the chat.
+"""The recommender for LangChain and LangGraph: tools, a retriever, and the graph behind the chat.
 
-Tools return text for the model and an artifact (plain JSON) for code. Their schemas are made at the
-moment of the call, so that the ids and interests which a grammar allows are those that exist then.
+Tools return text for the model and an artifact (plain JSON) for code. Their schemas are built at the time
+of the call, so that a grammar allows exactly the ids and interests that exist then.
 """
 
 import json
-import os
-import sqlite3
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain.agents import create_agent
@@ -18,40 +15,26 @@ from langchain.agents.middleware.types import ModelRequest, ModelResponse
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import (
-    AIMessage,
-    AnyMessage,
-    HumanMessage,
-    RemoveMessage,
-    SystemMessage,
-    ToolCall,
-    ToolMessage,
-)
+from langchain_core.messages import AIMessage, SystemMessage, ToolCall
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
 from pydantic import ConfigDict, Field, ValidationError
 
 from ...models.errors import InputError, NotFoundError
 from ...models.records import Language, Record
 from ..recommender import Recommender
-from . import calls
+from . import tool_calls as calls
 from .language import chat_language
+from .tool_selection import ToolSelector
 from .toolbox import Toolbox
-from .understanding import Chooser
 
-MAX_MESSAGES = 400
-"""Messages of a conversation that are kept."""
-
-_KEPT_CHECKPOINTS = 8
 _LISTED_IDS = 100
 _RUN_LIMIT = 4
 
 
 class LiveTool(StructuredTool):
-    """A tool whose schema, at each look, names the items and interests that exist at that moment."""
+    """A tool whose schema, whenever it is read, lists the items and interests that exist at that moment."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -67,25 +50,32 @@ class LiveTool(StructuredTool):
 def as_tools(
     recommender: Recommender, user: str, language: Language | None = None, toolbox: Toolbox | None = None
 ) -> list[BaseTool]:
-    """The seven tools of the chat for an agent of one's own, for one user.
+    """The seven tools of the chat for an agent of your own.
 
-    They share a numbered list and conditions among themselves, as a conversation does. Errors that the
-    caller can mend come back as the tool's text.
+    Args:
+        recommender: carries out the calls.
+        user: the user for whom they are carried out.
+        language: of the answers; by default the settings', else the history's.
+        toolbox: whose numbered list and conditions the tools share; by default one of their own.
+
+    Returns:
+        One tool per call type, in the order of `TOOLS`. An error that the caller can correct comes back as the
+        text of the tool.
     """
     tools = toolbox or Toolbox(recommender, user, language or chat_language(recommender, user))
     return [_tool(kind, tools, direct=False) for kind in calls.TOOLS]
 
 
 def _tool(kind: type[Record], toolbox: Toolbox, *, direct: bool) -> BaseTool:
-    """A tool of the chat; a direct one ends the turn, and lets errors through to the person."""
+    """A tool of the chat; a direct one ends the turn and raises its errors."""
 
-    def carry_out(**arguments: Any) -> tuple[str, dict[str, Any]]:  # Any: checked by the record
-        outcome = toolbox.carry_out(calls.CALL.validate_python({"tool": name, **arguments}))
+    def execute(**arguments: Any) -> tuple[str, dict[str, Any]]:  # Any: checked by the record
+        outcome = toolbox.execute(calls.CALL.validate_python({"tool": name, **arguments}))
         return outcome.content, artifact(outcome)
 
-    def carry_out_for_a_model(**arguments: Any) -> tuple[str, dict[str, Any]]:  # Any: as above
+    def execute_for_model(**arguments: Any) -> tuple[str, dict[str, Any]]:  # Any: as above
         try:
-            return carry_out(**arguments)
+            return execute(**arguments)
         except ValidationError as error:
             raise ToolException(_complaint(error)) from error
         except (InputError, NotFoundError) as error:
@@ -96,7 +86,7 @@ def _tool(kind: type[Record], toolbox: Toolbox, *, direct: bool) -> BaseTool:
         name=name,
         description=(kind.__doc__ or name).strip(),
         args_schema=_schema(kind),
-        func=carry_out if direct else carry_out_for_a_model,
+        func=execute if direct else execute_for_model,
         response_format="content_and_artifact",
         return_direct=direct,
         handle_tool_error=not direct,
@@ -106,10 +96,14 @@ def _tool(kind: type[Record], toolbox: Toolbox, *, direct: bool) -> BaseTool:
 
 
 def live_schema(kind: type[Record], toolbox: Toolbox) -> dict[str, Any]:
-    """The JSON schema of a call's arguments, with the ids and interests that exist now as enumerations."""
+    """The JSON schema of a call's arguments, with the ids and interests that exist now as enumerations.
+
+    Returns:
+        The schema without the name of the tool.
+    """
     schema = _schema(kind)
     properties = schema["properties"]
-    ids = list(toolbox.state.shown) or toolbox.recommender.catalogue.ids()[:_LISTED_IDS]
+    ids = list(toolbox.state.shown) or toolbox.recommender.catalogue.ids(_LISTED_IDS)
     if "items" in properties and ids:
         properties["items"]["items"] = {"enum": ids}
         properties["items"]["maxItems"] = len(ids)
@@ -117,7 +111,7 @@ def live_schema(kind: type[Record], toolbox: Toolbox) -> dict[str, Any]:
         properties["item"] = {"enum": [*ids, None], "description": "the id of the item"}
     profile = toolbox.profile
     if "interest" in properties:
-        names = [one.keyword for one in profile.interests] if profile else []
+        names = [interest.keyword for interest in profile.interests] if profile else []
         properties["interest"] = {"enum": [*names, None], "description": "the keyword of the interest"}
     return schema
 
@@ -136,22 +130,30 @@ def _complaint(error: ValidationError) -> str:
 
 
 def artifact(outcome: calls.Outcome) -> dict[str, Any]:
-    """An outcome as plain JSON; items by their ids, since the catalogue has the rest."""
+    """An outcome as plain JSON; items are reduced to id and title, since the catalogue has the rest."""
     plain: dict[str, Any] = json.loads(outcome.model_dump_json(exclude={"shown"}))
+    fields = {"reason", "interest", "score", "seen"}
     plain["shown"] = [
-        {
-            "id": one.item.id, "title": one.item.title, "reason": one.reason, "interest": one.interest,
-            "score": one.score, "seen": one.seen,
-        }
-        for one in outcome.shown
-    ]  # fmt: skip
+        {"id": listed.item.id, "title": listed.item.title} | listed.model_dump(mode="json", include=fields)
+        for listed in outcome.shown
+    ]
     return plain
 
 
 def as_retriever(
     recommender: Recommender, user: str, k: int = 5, where: Mapping[str, object] | None = None
 ) -> BaseRetriever:
-    """A LangChain retriever whose documents are the `k` best recommendations for a query."""
+    """A LangChain retriever over the recommendations for a query.
+
+    Args:
+        recommender: makes the recommendations.
+        user: the user for whom they are made.
+        k: how many documents a query returns, 1 to 100.
+        where: a filter that every document passes, such as {"price": {"$lte": 50}}.
+
+    Returns:
+        The retriever; its documents carry the item's content, and id, score and reason as metadata.
+    """
     return TanquRetriever(recommender=recommender, user=user, k=k, where=dict(where) if where else None)
 
 
@@ -191,20 +193,20 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-# --- the agent behind the chat ---------------------------------------------------------------------
+# --- the graph behind the chat ---------------------------------------------------------------------
 
 
-class Choosing(AgentMiddleware[Any, Any]):
-    """Stands in the place of the model's free choice: the chooser picks the call, code words the rest.
+class ToolSelectionMiddleware(AgentMiddleware[Any, Any]):
+    """Replaces the model's free generation: the selector selects the call, and messages of ours answer the rest.
 
-    Only small talk that no sentence of ours answers is written by the model, without tools and bound to
-    plain words, so that it can name nothing.
+    The model writes only small talk for which there is no message, without tools and constrained to plain
+    words, so that it can name nothing.
     """
 
-    def __init__(self, chooser: Chooser, toolbox: Toolbox) -> None:
-        """Choose with `chooser` and speak with the words of `toolbox`."""
+    def __init__(self, selector: ToolSelector, toolbox: Toolbox) -> None:
+        """Select with `selector` and answer with the messages of `toolbox`."""
         super().__init__()
-        self._chooser = chooser
+        self._selector = selector
         self._toolbox = toolbox
 
     def wrap_model_call(
@@ -212,19 +214,18 @@ class Choosing(AgentMiddleware[Any, Any]):
     ) -> ModelResponse[Any] | AIMessage:
         """Answer the last message of the user."""
         last = request.messages[-1]
-        said = str(last.additional_kwargs.get("wish", last.text))
-        choice = self._chooser.choose(said)
+        choice = self._selector.select(str(last.additional_kwargs.get("request", last.text)))
         call = choice.call.model_dump(mode="json") if choice.call else None
-        request.runtime.stream_writer({"action": choice.action, "by": choice.by, "call": call})
+        request.runtime.stream_writer({"action": choice.action, "by": choice.decided_by, "call": call})
         if choice.call is not None:
             arguments = choice.call.model_dump(mode="json", exclude={"tool"})
-            asked = ToolCall(name=choice.call.tool, args=arguments, id=f"call_{uuid.uuid4().hex}")
-            return AIMessage("", tool_calls=[asked])
+            tool_call = ToolCall(name=choice.call.tool, args=arguments, id=f"call_{uuid.uuid4().hex}")
+            return AIMessage("", tool_calls=[tool_call])
         if choice.reply == "small_talk":
-            return handler(self._plainly(request))
+            return handler(self._small_talk(request))
         return AIMessage(self._toolbox.words.say(choice.reply, **choice.values))
 
-    def _plainly(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+    def _small_talk(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         words = self._toolbox.words
         return request.override(
             system_message=SystemMessage(words.say("persona")),
@@ -234,62 +235,44 @@ class Choosing(AgentMiddleware[Any, Any]):
         )
 
 
-def build(
-    toolbox: Toolbox, chooser: Chooser, model: BaseChatModel, saver: BaseCheckpointSaver[Any]
+def build_graph(
+    toolbox: Toolbox, selector: ToolSelector, model: BaseChatModel, saver: BaseCheckpointSaver[Any]
 ) -> Any:  # Any: a compiled graph has four type parameters of its own
-    """The agent of a conversation; call limits end it should it ever run in circles."""
+    """The LangGraph agent of a conversation.
+
+    Args:
+        toolbox: executes the tool calls.
+        selector: selects the tool call for each message.
+        model: writes small talk.
+        saver: stores the conversation.
+
+    Returns:
+        The compiled graph.
+    """
     return create_agent(
         model,
         [_tool(kind, toolbox, direct=True) for kind in calls.TOOLS],
-        middleware=[Choosing(chooser, toolbox), *call_limits()],
+        middleware=[ToolSelectionMiddleware(selector, toolbox), *call_limits()],
         checkpointer=saver,
     )
 
 
 def call_limits() -> list[AgentMiddleware[Any, Any]]:
-    """What ends a turn of an agent that keeps calling: four calls of the model, or four of tools."""
+    """Middleware that ends the turn of an agent that keeps calling: after four model calls or four tool calls."""
     return [
         ModelCallLimitMiddleware(run_limit=_RUN_LIMIT, exit_behavior="end"),
         ToolCallLimitMiddleware(run_limit=_RUN_LIMIT, exit_behavior="end"),
     ]
 
 
-def open_saver(folder: Path) -> SqliteSaver:
-    """The conversations in a folder, in a SQLite file that only its owner can read."""
-    path = folder / "conversations.db"
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=15)
-    # None: nothing but plain data and LangChain's own messages is ever read back.
-    saver = SqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
-    saver.setup()
-    return saver
-
-
-def prune(saver: SqliteSaver, thread: str) -> None:
-    """Drop all but the newest checkpoints of a conversation; each holds the whole of it."""
-    keep = "SELECT checkpoint_id FROM checkpoints WHERE thread_id = ? ORDER BY checkpoint_id DESC LIMIT ?"
-    with saver.cursor() as cursor:
-        for table in ("checkpoints", "writes"):
-            cursor.execute(
-                f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_id NOT IN ({keep})",  # noqa: S608  # two fixed names
-                (thread, thread, _KEPT_CHECKPOINTS),
-            )
-
-
-def surplus(messages: Sequence[Any]) -> list[RemoveMessage]:
-    """What removes the oldest messages beyond the number that is kept."""
-    return [RemoveMessage(id=str(one.id)) for one in messages[: max(0, len(messages) - MAX_MESSAGES)]]
-
-
-def remembered(lines: Iterable[tuple[str, str]], state: calls.ChatState) -> list[AnyMessage]:
-    """An earlier conversation as messages, with the state in which it ended."""
-    told: list[AnyMessage] = [HumanMessage(text) if who == "user" else AIMessage(text) for who, text in lines]
-    end = {"state": state.model_dump(mode="json")}
-    return [*told, ToolMessage("", tool_call_id="remembered", artifact=end)]
-
-
 __all__ = [
-    "Choosing", "HumanMessage", "LiveTool", "TanquRetriever", "artifact", "as_retriever", "as_tools", "build",
+    "LiveTool",
+    "TanquRetriever",
+    "ToolSelectionMiddleware",
+    "artifact",
+    "as_retriever",
+    "as_tools",
+    "build_graph",
     "call_limits",
-    "live_schema", "open_saver", "prune", "remembered", "surplus",
-]  # fmt: skip
+    "live_schema",
+]

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Literal
 
 from ...models.numbers import NUMBER, read_number
-from .vocabulary import Vocabulary, sayings
+from .vocabulary import Vocabulary, phrase_tables
 
 Operator = Literal["$lt", "$lte", "$gt", "$gte", "$eq", "$in", "$nin"]
 Bound = tuple[Operator, float]
@@ -55,7 +55,7 @@ _WORDED = {"twenties": 20, "thirties": 30, "forties": 40, "fifties": 50, "sixtie
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number with what it limits: `[start, end)` covers the words of the comparison too."""
+    """A number with what it limits; the span `[start, end)` includes the words of the comparison."""
 
     start: int
     end: int
@@ -67,9 +67,10 @@ class Quantity:
 
 
 def quantities(text: str, vocabulary: Vocabulary) -> list[Quantity]:
-    """The quantities of a folded text that set a limit, in order and without overlaps.
+    """The quantities of a folded text that set a limit.
 
-    `attribute` is None where the catalogue has no field for it.
+    Returns:
+        In their order, without overlaps; `attribute` is None where the catalogue has no field for it.
     """
     found = sorted(_raw(text), key=lambda one: (one.start, -one.end))
     single = [one for at, one in enumerate(found) if not any(_covers(other, one) for other in found[:at])]
@@ -106,7 +107,7 @@ def _raw(text: str) -> Iterator[Quantity]:
     for match in re.finditer(rf"([$¥￥€£])\s?({NUMBER})", text):
         value = read_number(match[2])
         if value is not None:
-            yield Quantity(*match.span(), value, "price", sayings()["symbols"][match[1]])
+            yield Quantity(*match.span(), value, "price", phrase_tables()["symbols"][match[1]])
     yield from _with_units(text)
 
 
@@ -158,7 +159,7 @@ def _units() -> list[tuple[re.Pattern[str], str, float, str]]:
     """Unit patterns with role, factor and currency."""
     return [
         (re.compile(rf"\s?-?(?:{one['unit']})(?![a-z])"), role, float(one["factor"]), one.get("currency", ""))
-        for role, units in sayings()["units"].items()
+        for role, units in phrase_tables()["units"].items()
         for one in units
     ]
 
@@ -244,7 +245,7 @@ def _comparisons(years: bool) -> list[tuple[bool, re.Pattern[str], Operator]]:
     """(whether it stands before the number, its pattern, its operator), in the order of the table."""
     found = []
     tables = ("compare_years", "compare") if years else ("compare",)
-    for name, words in [pair for table in tables for pair in sayings()[table].items()]:
+    for name, words in [pair for table in tables for pair in phrase_tables()[table].items()]:
         kind, _, side = name.partition("_")
         if years and kind == "lower" and side == "before":
             continue  # "films from 2015" are of that year
@@ -264,7 +265,7 @@ def _is_word(text: str, one: Quantity, after: str) -> bool:
 
 def _placed(text: str, one: Quantity, vocabulary: Vocabulary, *, compared: bool) -> Quantity | None:
     """The quantity with its field: by unit, by a word for the field nearby, by its size, or the only one."""
-    if one.role in ("year", *sayings()["units"]):
+    if one.role in ("year", *phrase_tables()["units"]):
         return replace(one, attribute=_attribute(vocabulary, one.role))
     called = _called(text, one, vocabulary, compared=compared)
     if called:
@@ -284,7 +285,7 @@ def _placed(text: str, one: Quantity, vocabulary: Vocabulary, *, compared: bool)
 def _called(text: str, one: Quantity, vocabulary: Vocabulary, *, compared: bool) -> Quantity | None:
     """The quantity with the field that a word beside it names."""
     before, after = text[max(0, one.start - 14) : one.start], text[one.end : one.end + 10]
-    for role, called in sayings()["called"].items():
+    for role, called in phrase_tables()["called"].items():
         left = re.search(rf"(?<![a-z])(?:{called})\s?(?:is|of|at|在|是|为|要|:|：)?\s?$", before)
         right = re.match(rf"\s?(?:in )?(?:{called})(?![a-z])", after)
         if (left or right) and (compared or role not in ("year", "minutes")):

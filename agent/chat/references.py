@@ -1,6 +1,6 @@
-"""Which items a message speaks of: "the second one", 最后一个, "1 and 3", 《a title》, "it"; found by code.
+"""References of a message to items: "the second one", 最后一个, "1 and 3", 《a title》, "it"; resolved by code.
 
-Whatever is found is in the list that is shown, or in the catalogue: nothing else can be referred to.
+They are resolved to items of the list that is shown or of the catalogue, and to nothing else.
 """
 
 import re
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from ...models.numbers import read_number
 from ...models.records import Item
-from .vocabulary import Vocabulary, fold, sayings
+from ...models.text import fold
+from .vocabulary import Vocabulary, phrase_tables
 
 _ZH_UNIT = "[个部本条篇款件位首样名集只张号则]"
 _ZH_NUMBER = "[一二两三四五六七八九十]{1,3}|[0-9]{1,3}"
@@ -109,13 +110,16 @@ class References:
 
 
 def find_references(text: str, shown: Sequence[Item], last: str | None, vocabulary: Vocabulary) -> References:
-    """Read what a message refers to.
+    """Resolve the references of a message.
 
     Args:
         text: the message.
         shown: the numbered list on the screen.
-        last: the item that was spoken of last, which "it" means.
+        last: the item that "it" means: the latest one spoken of.
         vocabulary: titles that may be named.
+
+    Returns:
+        The references; empty if there are none.
     """
     finder = _Finder(fold(text), shown, vocabulary)
     finder.titles()
@@ -127,7 +131,7 @@ def find_references(text: str, shown: Sequence[Item], last: str | None, vocabula
     return finder.result()
 
 
-def numbered_interest(text: str) -> tuple[int, int, int] | None:
+def interest_number(text: str) -> tuple[int, int, int] | None:
     """Where a folded text names an interest by its place in the list, and the place: "the second interest"."""
     match = _NTH_INTEREST.search(text)
     if match is None:
@@ -201,7 +205,7 @@ class _Finder:
 
         Or the one that has the most or the least of something: "the cheapest one".
         """
-        for name, pattern in sayings()["most"].items():
+        for name, pattern in phrase_tables()["most"].items():
             role, _, direction = name.partition("_")
             match = re.search(rf"(?<![a-z])(?:{pattern})(?![a-z])", self.text)
             values = {one.id: one.attributes.get(self.vocabulary.attribute(role) or "") for one in self.shown}
@@ -281,4 +285,4 @@ def _ordinal(match: re.Match[str]) -> int:
     return int(read_number(digits) or 0)
 
 
-__all__ = ["References", "find_references", "numbered_interest"]
+__all__ = ["References", "find_references", "interest_number"]

@@ -1,7 +1,7 @@
-"""Two wishes in one message: "seen the first one, show me something shorter" is feedback and a list.
+"""Two requests in one message: "seen the first one, show me something shorter" is feedback and a list.
 
-A message is cut only where both halves stand by themselves and one of them is something to remember or to
-take back, or both are questions. Two conditions on one list are one wish and stay together.
+A message is split only where both halves are complete and one of them is feedback or undo, or both ask for
+an explanation. Two conditions on one list are one request and stay together.
 """
 
 import re
@@ -21,14 +21,17 @@ _ASKS = re.compile(
 )
 
 
-def parts_of(text: str, sure: Callable[[str], str | None]) -> tuple[str, ...]:
-    """The message, or its two wishes in the order in which they are carried out.
+def split_request(text: str, sure: Callable[[str], str | None]) -> tuple[str, ...]:
+    """The message, or its two requests in the order of execution.
 
-    What is to be remembered comes first: it speaks of the list that is shown now.
+    Feedback comes first: it is about the list that is shown now.
 
     Args:
         text: a folded message.
-        sure: the action that words ask for beyond doubt; None where there is a doubt.
+        sure: returns the action of a text that a rule decides, None otherwise.
+
+    Returns:
+        One or two texts.
     """
     for cut in _CUT.finditer(text):
         left, right = text[: cut.start()].strip(), text[cut.end() :].strip()
@@ -44,4 +47,4 @@ def parts_of(text: str, sure: Callable[[str], str | None]) -> tuple[str, ...]:
     return (text,)
 
 
-__all__ = ["parts_of"]
+__all__ = ["split_request"]

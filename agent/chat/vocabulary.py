@@ -1,163 +1,165 @@
 """What the fields of a catalogue hold, and which words of a message mean them.
 
-Everything that a message can be understood to say about items is looked up here: numbers have fields and
-ranges, genres and kinds have the values that exist, titles have ids.
+Conditions are checked against it: numbers have fields and ranges, genres and kinds have the values that
+exist, titles have ids. It is aggregated by the database, and titles are looked up when a message may name
+them, so that its size does not grow with the number of items.
 """
 
 import re
 import tomllib
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
-from statistics import median
-from typing import Any, Self
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from ...models.records import Item
+from ...models.text import fold
+from ...vectorstore import Catalogue, Facets, NumberFacet
 
-Place = tuple[str, str]
+FieldValue = tuple[str, str]
 """A field and a value of it, as the catalogue writes it."""
 
 MAX_SURFACE = 60
 """Characters of the longest word or title that is recognised in a message."""
 
+MAX_WORDS = 20_000
+"""Values of one field that are recognised: the commonest."""
+
 _MIN_TITLE = 5
+_TITLE_HITS = 200  # items sharing words with a message whose titles are compared with it
 _EDGES = " \t\"'“”‘’《》「」『』.。!！?？"
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_QUOTED = re.compile(r"[《「“\"]([^》」”\"]{1,60})[》」”\"]")
 _COMPARED_BEFORE = re.compile(r"(?:像|跟|和|与|同|类似于?)$")
 _COMPARED_AFTER = re.compile(r"(?:那|这)[种样类]|一样|差不多|类似|相似")
 _ASCII = re.compile(r"[a-z0-9]")
-
-
-def fold(text: str) -> str:
-    """One spelling for comparison: NFKC, lower case, straight quotes, no control characters."""
-    plain = unicodedata.normalize("NFKC", text).lower().replace("’", "'").replace("‘", "'")
-    return "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") else char for char in plain)
+_TOPICS = frozenset({"tags", "genre", "category", "section"})
 
 
 @cache
-def sayings() -> dict[str, Any]:  # Any: tables of patterns and words, in shapes of their own
-    """The tables of constraints.toml."""
-    text = files(__package__).joinpath("constraints.toml").read_text(encoding="utf-8")
+def phrase_tables() -> dict[str, Any]:  # Any: tables of patterns and words, in shapes of their own
+    """The tables of phrases.toml."""
+    text = files(__package__).joinpath("phrases.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
 @dataclass(frozen=True, slots=True)
-class NumberField:
-    """The smallest, largest and middle value of a numeric attribute."""
-
-    low: float
-    high: float
-    middle: float
-
-
-@dataclass(frozen=True, slots=True)
 class Mention:
-    """Where a message names something: `[start, end)`, and what it names."""
+    """The span `[start, end)` of a message that names values of fields, or an item by its title."""
 
     start: int
     end: int
-    places: tuple[Place, ...] = ()
+    places: tuple[FieldValue, ...] = ()
     item: str = ""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The fields and values of one catalogue."""
+    """The fields, values and titles of one version of a catalogue.
 
-    numbers: Mapping[str, NumberField] = field(default_factory=dict)
-    dates: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    words: Mapping[str, tuple[Place, ...]] = field(default_factory=dict)
-    titles: Mapping[str, str] = field(default_factory=dict)
-    kinds: tuple[str, ...] = ()
-    currencies: frozenset[str] = frozenset()
+    Attributes:
+        catalogue: whose titles are looked up.
+        numbers: the range of each numeric field.
+        dates: the earliest and latest ISO date of each field of dates.
+        words: for each word that means a value, the values.
+        kinds: the kinds of items.
+        currencies: the currencies of prices, folded.
+        spellings: every Latin word of the values.
+    """
 
-    @classmethod
-    def of(cls, items: Iterable[Item]) -> Self:
-        """Read all items once; about 20 microseconds each."""
-        numbers: dict[str, list[float]] = defaultdict(list)
-        dates: dict[str, list[str]] = defaultdict(list)
-        places: dict[Place, None] = {}
-        titles: dict[str, str] = {}
-        for item in items:
-            titles.setdefault(fold(item.title).strip(_EDGES), item.id)
-            for name, value in _fields(item):
-                if isinstance(value, bool):
-                    continue
-                if isinstance(value, int | float):
-                    numbers[name].append(float(value))
-                elif _DATE.match(value):
-                    dates[name].append(value)
-                else:
-                    places.setdefault((name, value))
-        return cls(
-            numbers={name: NumberField(min(some), max(some), median(some)) for name, some in numbers.items()},
-            dates={name: (min(some), max(some)) for name, some in dates.items()},
-            words=_surfaces(places),
-            titles=titles,
-            kinds=tuple(value for name, value in places if name == "kind"),
-            currencies=frozenset(fold(value) for name, value in places if name == "currency"),
-        )
+    catalogue: Catalogue
+    numbers: Mapping[str, NumberFacet]
+    dates: Mapping[str, tuple[str, str]]
+    words: Mapping[str, tuple[FieldValue, ...]]
+    kinds: tuple[str, ...]
+    currencies: frozenset[str]
+    spellings: frozenset[str]
 
     def attribute(self, role: str) -> str | None:
         """The attribute of the catalogue that a role ("price", "year") goes by; None if it has none."""
-        known = {**self.numbers, **self.dates}
-        return next((name for name in sayings()["attributes"][role] if name in known), None)
+        names = phrase_tables()["attributes"][role]
+        return next((name for name in names if name in self.numbers or name in self.dates), None)
 
-    @cached_property
-    def spellings(self) -> frozenset[str]:
-        """Every Latin word of the titles and values, as it is spelled."""
-        return frozenset(re.findall(r"[a-z]{4,}", " ".join([*self.titles, *self.words])))
+    def has_word(self, word: str) -> bool:
+        """Whether a Latin word occurs in a value or in a title, as it is spelled."""
+        if word in self.spellings:
+            return True
+        if not self.catalogue.items_with(word):
+            return False
+        return any(word in _latin_words(title) for title in self._titles_near(word))
 
     def mentions(self, text: str) -> list[Mention]:
-        """Values of fields that a folded text names, longest first at each place, without overlaps."""
-        return list(self._scan(text, self.words))
+        """Values of fields that a folded text names, the longest at each position, without overlaps."""
+        return [Mention(start, end, self.words[name]) for start, end, name in _scan(text, self.words)]
 
     def titled(self, text: str) -> list[Mention]:
-        """Items that a folded text names by their whole title; a short one only between quotes."""
-        return [one for one in self._scan(text, self.titles) if self._is_title(text, one)]
+        """Items that a folded text names by their whole title; a short title only between quotation marks."""
+        titles = self._titles_near(text)
+        for quoted in _QUOTED.finditer(text):
+            titles = self._titles_near(quoted[1]) | titles
+        found = [Mention(start, end, item=titles[name]) for start, end, name in _scan(text, titles)]
+        return [mention for mention in found if self._is_title(text, mention)]
 
-    def _scan(self, text: str, known: Mapping[str, Any]) -> Iterator[Mention]:  # Any: places or an id
-        at = 0
-        while at < len(text):
-            for end in range(min(len(text), at + MAX_SURFACE), at, -1):
-                found = known.get(text[at:end])
-                if found and _is_whole(text, at, end):
-                    yield Mention(at, end, item=found) if isinstance(found, str) else Mention(at, end, found)
-                    at = end - 1
-                    break
-            at += 1
+    def _titles_near(self, text: str) -> dict[str, str]:
+        """The folded titles of the items that share the most words with a text, with their ids, best first."""
+        hits = [item for item, _ in self.catalogue.search_words(text, _TITLE_HITS)]
+        titles: dict[str, str] = {}
+        for item in self.catalogue.get(hits):
+            titles.setdefault(fold(item.title).strip(_EDGES), item.id)
+        return titles
 
-    def _is_title(self, text: str, one: Mention) -> bool:
-        surface = text[one.start : one.end]
-        quoted = text[one.start - 1 : one.start] in ("《", '"', "“", "「") if one.start else False
-        if quoted:
+    def _is_title(self, text: str, mention: Mention) -> bool:
+        surface = text[mention.start : mention.end]
+        if mention.start and text[mention.start - 1] in '《"“「':
             return True
-        if _COMPARED_BEFORE.search(text[: one.start]) and _COMPARED_AFTER.match(text, one.end):
+        if _COMPARED_BEFORE.search(text[: mention.start]) and _COMPARED_AFTER.match(text, mention.end):
             return True  # 跟门将那种差不多的
         long_enough = len(surface) >= _MIN_TITLE or (not surface.isascii() and len(surface) >= 3)
-        topics = {"tags", "genre", "category", "section"}
-        return long_enough and not any(name in topics for name, _ in self.words.get(surface, ()))
+        return long_enough and not any(name in _TOPICS for name, _ in self.words.get(surface, ()))
 
 
-def _fields(item: Item) -> Iterator[tuple[str, str | float]]:
-    """Every field with each of its values."""
-    if item.kind:
-        yield "kind", item.kind
-    for tag in item.tags:
-        yield "tags", tag
-    for name, value in item.attributes.items():
-        for one in value if isinstance(value, tuple) else (value,):
-            yield name, one
+_VALUES: WeakKeyDictionary[Catalogue, tuple[str, dict[str, Any]]] = WeakKeyDictionary()  # Any: of Vocabulary
 
 
-def _surfaces(places: Iterable[Place]) -> dict[str, tuple[Place, ...]]:
-    """Each word that means a value: the value itself, its plural, and other names of the same genre."""
-    found: dict[str, dict[Place, None]] = defaultdict(dict)
+def vocabulary_of(catalogue: Catalogue) -> Vocabulary:
+    """The vocabulary of a catalogue as it is now; the values are aggregated once for each of its versions."""
+    fingerprint = catalogue.fingerprint
+    known = _VALUES.get(catalogue)
+    if known is None or known[0] != fingerprint:
+        known = _VALUES[catalogue] = fingerprint, _values(catalogue.facets(MAX_WORDS))
+    return Vocabulary(catalogue, **known[1])
+
+
+def _values(facets: Facets) -> dict[str, Any]:
+    words = _surfaces((name, value) for name, values in facets.words.items() for value in values)
+    return {
+        "numbers": facets.numbers,
+        "dates": facets.dates,
+        "words": words,
+        "kinds": facets.words.get("kind", ()),
+        "currencies": frozenset(map(fold, facets.words.get("currency", ()))),
+        "spellings": _latin_words(" ".join(words)),
+    }
+
+
+def _scan(text: str, known: Mapping[str, object]) -> Iterator[tuple[int, int, str]]:
+    """Where a text holds whole known words, the longest at each position: (start, end, word)."""
+    at = 0
+    while at < len(text):
+        for end in range(min(len(text), at + MAX_SURFACE), at, -1):
+            if text[at:end] in known and _is_whole(text, at, end):
+                yield at, end, text[at:end]
+                at = end - 1
+                break
+        at += 1
+
+
+def _surfaces(places: Iterable[FieldValue]) -> dict[str, tuple[FieldValue, ...]]:
+    """Each word that means a value: the value itself, its plural, and synonyms of the same genre."""
+    surfaces: dict[str, dict[FieldValue, None]] = defaultdict(dict)
     synonyms: dict[str, set[str]] = defaultdict(set)
-    for group in sayings()["groups"].values():
+    for group in phrase_tables()["groups"].values():
         for word in group:
             synonyms[word] |= set(group)
     for place in places:
@@ -165,10 +167,14 @@ def _surfaces(places: Iterable[Place]) -> dict[str, tuple[Place, ...]]:
         if place[0] in ("kind", "currency") or not 0 < len(value) <= MAX_SURFACE:
             continue
         for surface in {value, *synonyms.get(value, ())}:
-            found[surface].setdefault(place)
+            surfaces[surface].setdefault(place)
             if surface.isascii() and len(surface) > 3 and not surface.endswith("s"):
-                found[f"{surface}s"].setdefault(place)
-    return {surface: tuple(some) for surface, some in found.items()}
+                surfaces[f"{surface}s"].setdefault(place)
+    return {surface: tuple(values) for surface, values in surfaces.items()}
+
+
+def _latin_words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z]{4,}", text))
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:
@@ -180,19 +186,28 @@ def _is_whole(text: str, start: int, end: int) -> bool:
     return not cut_before and not cut_after
 
 
-def kinds_said(kinds: Sequence[str]) -> list[tuple[re.Pattern[str], str]]:
+def kind_mentions(kinds: Sequence[str]) -> list[tuple[re.Pattern[str], str]]:
     """For each kind of the catalogue, the pattern of the words that mean it."""
-    found = []
-    for name, pattern in sayings()["kinds"].items():
-        bounded = re.compile(_bounded(pattern))
-        for kind in kinds:
-            if fold(kind) == name or bounded.fullmatch(fold(kind)):
-                found.append((bounded, kind))
-    return found
+    patterns = []
+    for name, words in phrase_tables()["kinds"].items():
+        pattern = bounded(words)
+        patterns += [(pattern, kind) for kind in kinds if fold(kind) == name or pattern.fullmatch(fold(kind))]
+    return patterns
 
 
-def _bounded(pattern: str) -> str:
-    return rf"(?<![a-z])(?:{pattern})(?![a-z])"
+@cache
+def bounded(pattern: str) -> re.Pattern[str]:
+    """A pattern that matches no part of a longer Latin word."""
+    return re.compile(rf"(?<![a-z])(?:{pattern})(?![a-z])")
 
 
-__all__ = ["MAX_SURFACE", "Mention", "NumberField", "Place", "Vocabulary", "fold", "kinds_said", "sayings"]
+__all__ = [
+    "MAX_SURFACE",
+    "FieldValue",
+    "Mention",
+    "Vocabulary",
+    "bounded",
+    "kind_mentions",
+    "phrase_tables",
+    "vocabulary_of",
+]

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from ...agent.chat import CALL, ChatAgent, ChatEvent, Shown, fold, understand
+from ...agent.chat import CALL, ChatAgent, ChatEvent, ListedItem, parse_conditions
 from ...agent.recommender import Recommender
 from ...agent.settings import Settings
 from ...models.embedder import Embedder, SentenceEmbedder
 from ...models.errors import TanquError
 from ...models.language_model import LanguageModel
 from ...models.records import Item, Language, Record, Scenario
+from ...models.text import fold
 from ...vectorstore import compile_where
 from ..data.samples import load_sample
 from ..metrics import bootstrap_statistic
@@ -274,7 +275,7 @@ class _TurnJudge:
         yield from self._missing_rules(args.get("rules", ()), said)
 
     def _missing_rules(self, expected: Sequence[Sequence[Any]], said: str) -> Iterator[str]:
-        read = understand(said, self.agent.toolbox.vocabulary, self.before)
+        read = parse_conditions(said, self.agent.toolbox.vocabulary, self.before)
         for fields, operator, value in expected:
             wanted = set(_listed(fields))
             if not any(
@@ -296,7 +297,7 @@ class _TurnJudge:
         exists = all(item in self.agent.recommender.catalogue for item in items)
         return exists and (interest is None or interest in known or interest in self.interests)
 
-    def _invented(self, text: str, shown: Sequence[Shown]) -> int:
+    def _invented(self, text: str, shown: Sequence[ListedItem]) -> int:
         """Items that are in no catalogue: ids of the list, and titles in brackets that nobody said."""
         catalogue = self.agent.recommender.catalogue
         unknown = sum(one.item.id not in catalogue for one in shown)

@@ -1,4 +1,7 @@
-"""The chat in the terminal: lines in, answers as they come. May import: the chat."""
+"""The chat in the terminal, and in a pipe.
+
+In: a recommender, a user, and lines. Out: answers as they are generated, and an exit code. May import: the chat.
+"""
 
 from .loop import talk
 

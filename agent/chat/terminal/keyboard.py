@@ -1,4 +1,4 @@
-"""The line that is being typed: history, completion, several lines."""
+"""Line editing: history, completion, multi-line input."""
 
 from collections.abc import Iterable
 
@@ -42,7 +42,7 @@ class Suggestions(Completer):
             titles = (clean(item.title, 60) for item in tools.shown)
             return [(str(place), f"{place} {title}") for place, title in enumerate(titles, 1)]
         if command in TAKES_INTEREST and tools.profile:
-            return [(one.keyword, one.keyword) for one in tools.profile.interests]
+            return [(interest.keyword, interest.keyword) for interest in tools.profile.interests]
         if command == "/report":
             return [(form, form) for form in ("html", "md", "json")]
         return [("zh", "zh"), ("en", "en")] if command == "/lang" else []

@@ -1,4 +1,4 @@
-"""The chat in the terminal: a line in, an answer out as it comes, commands beside free words."""
+"""The chat in the terminal: reads lines, answers them as they are generated, and runs slash commands."""
 
 import contextlib
 import json
@@ -9,20 +9,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+from ....models.engine import open_model
 from ....models.errors import InputError, TanquError
-from ....models.records import Record
+from ....models.files import write_text
+from ....models.records import Language, Record
 from ....models.text import clean
 from ...recommender import Recommender
 from ..agent import ChatAgent
-from ..calls import ChatState
 from ..interruptible_model import Stopped
+from ..tool_calls import ChatState
 from .keyboard import session
-from .view import PlainView, RichView, View, patience, tell, write_line
+from .view import PlainView, RichView, View, show_notes, waiting, write_line
 
 Read = Callable[[str], str]
 """Returns the next line; raises EOFError at the end of the input, KeyboardInterrupt on Ctrl-C."""
 
 PROMPT = "› "
+_LANGUAGES: dict[str, Language] = {"zh": "zh", "en": "en"}
 _LEAVE = ("/exit", "/quit", "exit", "quit")
 
 
@@ -41,10 +44,17 @@ def talk(
     read: Read | None = None,
     write: Callable[[str], None] | None = None,
 ) -> int:
-    """Talk until the input ends or /exit; returns the exit code.
+    """Chat until the input ends or /exit.
 
-    `read` and `write` stand in for the terminal. 0 is a normal end. Without a terminal, 1 says that
-    some line could not be answered. 130 is Ctrl-C twice (without a terminal: once).
+    Args:
+        recommender: the home to chat over.
+        user: the user's id.
+        read: returns the next line, in place of the terminal.
+        write: is called with each line of output, in place of the terminal.
+
+    Returns:
+        The exit code: 0 at a normal end; without a terminal, 1 if a line could not be answered; 130 after
+        Ctrl-C twice (without a terminal: once).
     """
     terminal = read is not None or (sys.stdin.isatty() and sys.stdout.isatty())
     view: View = PlainView(write or write_line) if write or not terminal else RichView()
@@ -57,7 +67,14 @@ class Terminal:
     """One conversation at a keyboard, or at a pipe."""
 
     def __init__(self, agent: ChatAgent, view: View, read: Read, *, interactive: bool = True) -> None:
-        """`interactive` asks twice before Ctrl-C leaves, and says goodbye."""
+        """Connect an agent to its input and output.
+
+        Args:
+            agent: answers the lines.
+            view: shows the answers.
+            read: returns the next line.
+            interactive: whether a person types: Ctrl-C must then be pressed twice to leave.
+        """
         self._agent = agent
         self._view = view
         self._read = read
@@ -75,7 +92,7 @@ class Terminal:
         }
 
     def run(self) -> int:
-        """Greet, then answer line after line; returns the exit code."""
+        """Greet, then answer line after line until the end; returns the exit code, as `talk` does."""
         self.greet()
         failed, interrupted = False, False
         while True:
@@ -103,17 +120,17 @@ class Terminal:
         return 1 if failed and not self._interactive else 0
 
     def greet(self) -> None:
-        """Who this is, what is known in two lines, and three things to try."""
+        """Show the user's id, the profile in two lines, and three messages to try."""
         agent, words = self._agent, self._agent.toolbox.words
         self._say("hello", user=clean(agent.user, 60))
         if agent.recommender.model is None:
             self._say("no_model")
-        with patience(self._view, words.say("thinking")):
+        with waiting(self._view, words.say("thinking")):
             profile = agent.toolbox.profile
         if profile is None or not profile.interests:
             self._say("profile_none")
         else:
-            names = [f"{one.keyword} {one.weight:.0%}" for one in profile.positive[:5]]
+            names = [f"{interest.keyword} {interest.weight:.0%}" for interest in profile.positive[:5]]
             self._say("profile_first", interests=" · ".join(names))
             self._view.line(profile.summary)
         if agent.resumed:
@@ -122,7 +139,7 @@ class Terminal:
         self._view.line(f"{words.say('tries')} " + "  |  ".join(tries))
 
     def answer(self, line: str) -> None:
-        """Answer a line; Ctrl-C stops the answer and keeps what was said.
+        """Answer a line; Ctrl-C stops the answer and keeps the line.
 
         Raises:
             TanquError: it could not be answered.
@@ -138,7 +155,7 @@ class Terminal:
 
     def _converse(self, line: str) -> None:
         words = self._agent.toolbox.words
-        with patience(self._view, words.say("thinking")) as done:
+        with waiting(self._view, words.say("thinking")) as done:
             for event in self._agent.stream(line):
                 if event.kind != "tool":
                     done()
@@ -150,7 +167,7 @@ class Terminal:
                     self._view.end()
                     self._seconds = event.seconds
                     if event.outcome:
-                        tell(self._view, event.outcome)
+                        show_notes(self._view, event.outcome)
 
     def _say(self, key: str, **values: object) -> None:
         self._view.line(self._agent.toolbox.words.say(key, **values).strip())
@@ -158,45 +175,37 @@ class Terminal:
     # --- commands of the terminal --------------------------------------------------------------------
 
     def _model(self, name: str) -> None:
-        """Show the model, or go on with another one."""
+        """Show the model, or continue with another one."""
         if name:
-            from ....models.engine import open_model
-
-            with patience(self._view, self._agent.toolbox.words.say("thinking")):
-                self._agent.use(open_model(name, self._agent.recommender.settings.engine), owned=True)
+            with waiting(self._view, self._agent.toolbox.words.say("thinking")):
+                self._agent.set_model(open_model(name, self._agent.recommender.settings.engine), owned=True)
             self._say("model_changed", name=clean(name, 80))
             return
         model = self._agent.recommender.model
         self._say("model_is", name=model.name) if model else self._say("no_model_now")
 
     def _stats(self) -> None:
-        spent = self._agent.spent
+        usage = self._agent.usage
         self._say(
             "stats",
-            calls=spent.calls,
-            prompt=spent.prompt_tokens,
-            cached=spent.cached_tokens,
-            output=spent.output_tokens,
-            seconds=f"{spent.seconds:.1f}",
+            calls=usage.calls,
+            prompt=usage.prompt_tokens,
+            cached=usage.cached_tokens,
+            output=usage.output_tokens,
+            seconds=f"{usage.seconds:.1f}",
             last=f"{self._seconds:.1f}",
         )
 
     def _save(self, name: str) -> None:
         """Write the conversation to a file that only its owner can read."""
         path = self._path(name, "/save")
-        saved = SavedChat(
-            user=self._agent.user, lines=tuple(self._agent.transcript()), state=self._agent.toolbox.state
-        )
-        try:
-            path.touch(mode=0o600)
-            path.write_text(saved.model_dump_json(indent=2), encoding="utf-8")
-        except OSError as error:
-            msg = f"{path} cannot be written ({error.strerror}): choose a folder that exists and is yours"
-            raise InputError(msg) from error
+        agent = self._agent
+        saved = SavedChat(user=agent.user, lines=tuple(agent.transcript()), state=agent.toolbox.state)
+        write_text(path, saved.model_dump_json(indent=2))
         self._say("saved", file=path)
 
     def _load(self, name: str) -> None:
-        """Go on with a conversation that `/save` wrote."""
+        """Continue a conversation that `/save` wrote."""
         path = self._path(name, "/load")
         try:
             saved = SavedChat.model_validate(json.loads(path.read_text(encoding="utf-8")))
@@ -206,7 +215,7 @@ class Terminal:
         if saved.user != self._agent.user:
             msg = f"{path} is a conversation of user {clean(saved.user, 60)!r}: talk as that user to load it"
             raise InputError(msg)
-        self._agent.restore(saved.lines, saved.state)
+        self._agent.load(saved.lines, saved.state)
         self._say("loaded", count=len(saved.lines))
 
     def _path(self, name: str, command: str) -> Path:
@@ -215,7 +224,7 @@ class Terminal:
         return Path(name).expanduser()
 
     def _explore(self, share: str) -> None:
-        """Show how much of each list is to be new, or change it: 0.3, or 30%."""
+        """Show or set the share of each list that is from new topics: 0.3, or 30%."""
         if share:
             try:
                 number = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
@@ -231,16 +240,16 @@ class Terminal:
         self._say("cleared")
 
     def _language(self, name: str) -> None:
-        if name and name not in ("zh", "en"):
+        if name and name not in _LANGUAGES:
             raise InputError(self._agent.toolbox.words.say("bad_language"))
         if name:
-            self._agent.speak("zh" if name == "zh" else "en")
+            self._agent.set_language(_LANGUAGES[name])
         self._say("language_is")
 
 
 @contextlib.contextmanager
 def _stopping(agent: ChatAgent) -> Iterator[None]:
-    """Within the block, Ctrl-C stops the answer where it is; a second one breaks it off at once."""
+    """Within the block, Ctrl-C stops the answer; a second one interrupts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return

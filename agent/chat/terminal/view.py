@@ -1,4 +1,4 @@
-"""How an answer looks: a table on a terminal, plain lines in a pipe. Both print once and never redraw."""
+"""How answers are shown: a table on a terminal, plain lines in a pipe. Both print once and never redraw."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from rich.text import Text
 from ....models.records import Item
 from ....models.text import clean
 from ...messages import Messages
-from ..calls import Outcome, Shown
+from ..tool_calls import ListedItem, Outcome
 
 _REASON = 300
 
@@ -30,11 +30,11 @@ class View(Protocol):
     def end(self) -> None:
         """End the line that pieces have begun, if one is open."""
 
-    def items(self, shown: Sequence[Shown], words: Messages) -> None:
+    def items(self, shown: Sequence[ListedItem], words: Messages) -> None:
         """A numbered list."""
 
     def working(self, text: str) -> "Callable[[], None]":
-        """Say that something is being done; the function that comes back ends that."""
+        """Show that work is in progress; the returned function ends it."""
 
 
 class PlainView:
@@ -54,16 +54,16 @@ class PlainView:
         """Collect pieces until the line is whole."""
         self._open += text
 
-    def items(self, shown: Sequence[Shown], words: Messages) -> None:
+    def items(self, shown: Sequence[ListedItem], words: Messages) -> None:
         """One line for each item, and one for its reason."""
         self.end()
-        for place, one in enumerate(shown, 1):
-            self._write(f"{place}. {title_line(one, words)}")
-            if one.reason:
-                self._write(f"   {clean(one.reason, _REASON)}")
+        for place, listed in enumerate(shown, 1):
+            self._write(f"{place}. {title_line(listed, words)}")
+            if listed.reason:
+                self._write(f"   {clean(listed.reason, _REASON)}")
 
     def working(self, text: str) -> Callable[[], None]:
-        """Say nothing: a pipe needs no patience."""
+        """Say nothing: a pipe needs no waiting."""
         return lambda: None
 
     def end(self) -> None:
@@ -91,7 +91,7 @@ class RichView:
         self._console.print(Text(text), end="", soft_wrap=True)
         self._in_line = True
 
-    def items(self, shown: Sequence[Shown], words: Messages) -> None:
+    def items(self, shown: Sequence[ListedItem], words: Messages) -> None:
         """A table: number, title with what is known and the reason under it, score."""
         self.end()
         table = Table(show_header=True, expand=False, padding=(0, 1), show_edge=False)
@@ -99,15 +99,15 @@ class RichView:
         table.add_column(number, justify="right", style="bold")
         table.add_column(title, overflow="fold", ratio=1)
         table.add_column(score, justify="right")
-        for place, one in enumerate(shown, 1):
-            cell = Text(title_line(one, words), style="bold")
-            if one.reason:
-                cell.append(f"\n{clean(one.reason, _REASON)}", style="not bold dim")
-            table.add_row(str(place), cell, "" if one.score is None else f"{one.score:.2f}")
+        for place, listed in enumerate(shown, 1):
+            cell = Text(title_line(listed, words), style="bold")
+            if listed.reason:
+                cell.append(f"\n{clean(listed.reason, _REASON)}", style="not bold dim")
+            table.add_row(str(place), cell, "" if listed.score is None else f"{listed.score:.2f}")
         self._console.print(table)
 
     def working(self, text: str) -> Callable[[], None]:
-        """A spinner with a word, until it is told to end."""
+        """A spinner with a text, until the returned function is called."""
         status = self._console.status(escape(text), spinner="dots")
         status.start()
         return status.stop
@@ -120,8 +120,8 @@ class RichView:
 
 
 @contextmanager
-def patience(view: View, text: str) -> Iterator[Callable[[], None]]:
-    """A sign of work within the block, or until the function is called."""
+def waiting(view: View, text: str) -> Iterator[Callable[[], None]]:
+    """Show that work is in progress within the block, or until the yielded function is called."""
     done = view.working(text)
     try:
         yield done
@@ -129,17 +129,17 @@ def patience(view: View, text: str) -> Iterator[Callable[[], None]]:
         done()
 
 
-def title_line(one: Shown, words: Messages) -> str:
-    """The title with year or price, and the interest it matches or that it is known."""
-    marks = [_facts(one.item)]
-    if one.interest:
-        marks.append(f"[{clean(one.interest, 40)}]")
-    if one.new_for_you:
-        led = {name: clean(getattr(one.new_for_you, name), 40) for name in ("interest", "topic")}
+def title_line(listed: ListedItem, words: Messages) -> str:
+    """The title with year or price, the interest that it matches, and whether the user has consumed it."""
+    marks = [_facts(listed.item)]
+    if listed.interest:
+        marks.append(f"[{clean(listed.interest, 40)}]")
+    if listed.new_for_you:
+        led = {name: clean(getattr(listed.new_for_you, name), 40) for name in ("interest", "topic")}
         marks.append(f"[{words.say('new_for_you', **led)}]")
-    if one.seen:
+    if listed.seen:
         marks.append(f"[{words.say('already_seen')}]")
-    return "  ".join([clean(one.item.title, 120), *(mark for mark in marks if mark)])
+    return "  ".join([clean(listed.item.title, 120), *(mark for mark in marks if mark)])
 
 
 def _facts(item: Item) -> str:
@@ -150,8 +150,8 @@ def _facts(item: Item) -> str:
     return f"({', '.join(parts)})" if parts else ""
 
 
-def tell(view: View, outcome: Outcome) -> None:
-    """What a tool could not hold, and its notes."""
+def show_notes(view: View, outcome: Outcome) -> None:
+    """Show the conditions that a tool could not check, and its notes."""
     for text in (*outcome.missed, *outcome.notes):
         view.line(f"· {text}")
 
@@ -162,4 +162,4 @@ def write_line(text: str) -> None:
     sys.stdout.flush()
 
 
-__all__ = ["PlainView", "RichView", "View", "patience", "tell", "title_line", "write_line"]
+__all__ = ["PlainView", "RichView", "View", "waiting", "show_notes", "title_line", "write_line"]

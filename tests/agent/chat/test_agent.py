@@ -118,7 +118,7 @@ def test_small_talk_that_no_sentence_answers_is_the_models_and_streams(tmp_path:
     with _recommender(tmp_path, model=model) as recommender, ChatAgent(recommender, USER) as made:
         events = list(made.stream("my day was rather odd and everything went sideways"))
         assert "".join(event.text for event in events if event.kind == "text") == "That sounds long."
-        assert made.spent.calls > 0
+        assert made.usage.calls > 0
         spoken = model.history[-1]
         assert "tool" not in spoken.text.lower()
 
@@ -161,7 +161,7 @@ def test_clearing_forgets_the_conversation_and_not_the_user(agent: ChatAgent) ->
 
 def test_another_language_keeps_the_list(agent: ChatAgent) -> None:
     shown = agent.send("recommend something").items
-    agent.speak("zh")
+    agent.set_language("zh")
     assert "得分" in agent.send("第一个为什么").text
     assert agent.toolbox.state.shown == tuple(one.item.id for one in shown)
 
@@ -188,7 +188,7 @@ def _again(home: Path) -> Recommender:
 def test_nothing_grows_without_end(agent: ChatAgent) -> None:
     for _ in range(8):
         agent.send("hello")
-    count = agent._saver.conn.execute("SELECT COUNT(*) FROM checkpoints").fetchone()[0]
+    count = agent._conversation.saver.conn.execute("SELECT COUNT(*) FROM checkpoints").fetchone()[0]
     assert count <= 8
 
 
@@ -265,7 +265,7 @@ settings = Settings(home=Path(sys.argv[1]), scenario="video", model_scores=0)
 with Recommender.open(settings=settings, embedder=HashEmbedder()) as recommender:
     with ChatAgent(recommender, "video-lin") as agent:
         agent.send("recommend something")
-        agent.use(model)
+        agent.set_model(model)
         agent.send(sys.argv[2])
 """
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from tanqu.agent.chat.example_bank import ACTIONS, Bank, load_examples
+from tanqu.agent.chat.example_bank import ACTIONS, ExampleBank, load_examples
 from tanqu.models.embedder import SentenceEmbedder
 from tanqu.models.records import Language
 
@@ -32,7 +32,7 @@ def test_no_example_is_a_sentence_of_the_dialogues_kept_unread(language: Languag
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_most_examples_are_found_by_their_neighbours(language: Language) -> None:
-    bank = Bank(language, EMBEDDER)
+    bank = ExampleBank(language, EMBEDDER)
     right = 0
     for one in bank.examples[::4]:
         votes, _, _ = bank.vote(one.say, without=one)

@@ -5,26 +5,31 @@ from pathlib import Path
 
 import pytest
 
-from tanqu.agent.chat import calls
-from tanqu.agent.chat.calls import ChatState
-from tanqu.agent.chat.followups import take_up
+from tanqu.agent.chat import tool_calls as calls
+from tanqu.agent.chat.followups import resolve_followup
 from tanqu.agent.chat.references import find_references
+from tanqu.agent.chat.tool_calls import ChatState
 from tanqu.agent.chat.toolbox import Toolbox
-from tanqu.agent.chat.vocabulary import Vocabulary
+from tanqu.agent.chat.vocabulary import vocabulary_of
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.records import Language
+from tanqu.vectorstore import Catalogue
 
 ITEMS = {language: load_sample("video", language).items for language in ("zh", "en")}
 
 
-def _taken_up(language: Language, text: str, last: calls.Call) -> calls.Call | None:
+def _resolved(language: Language, text: str, last: calls.Call) -> calls.Call | None:
     """What a message makes of the call before, over a list of the first five items."""
     items = ITEMS[language]
-    refers = find_references(text, items[:5], items[0].id, Vocabulary.of(items))
-    return take_up(refers, ChatState(shown=tuple(one.id for one in items[:5]), last=last), language)
+    references = find_references(
+        text, items[:5], items[0].id, vocabulary_of(Catalogue.in_memory(items, HashEmbedder()))
+    )
+    return resolve_followup(
+        references, ChatState(shown=tuple(one.id for one in items[:5]), last=last), language
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,11 +51,11 @@ def test_a_correction_is_the_same_call_in_the_place_of_the_one_before(
     item = ITEMS[language][place - 1].id
     first = (ITEMS[language][0].id,)
     seen = calls.Feedback(do="seen", items=first)
-    assert _taken_up(language, text, seen) == calls.Feedback(do="seen", items=(item,), instead=True)
+    assert _resolved(language, text, seen) == calls.Feedback(do="seen", items=(item,), instead=True)
     why = calls.Explain(do="why", items=first)
-    assert _taken_up(language, text, why) == calls.Explain(do="why", items=(item,))
+    assert _resolved(language, text, why) == calls.Explain(do="why", items=(item,))
     less = calls.Refine(do="less", item=first[0], words="less like the first")
-    assert _taken_up(language, text, less) == less.model_copy(update={"item": item, "instead": True})
+    assert _resolved(language, text, less) == less.model_copy(update={"item": item, "instead": True})
 
 
 @pytest.mark.parametrize(
@@ -61,8 +66,8 @@ def test_a_question_about_the_next_item_is_the_question_before(language: Languag
     first, third = (ITEMS[language][place].id for place in (0, 2))
     for do in ("why", "about"):
         asked = calls.Explain.model_validate({"do": do, "items": (first,)})
-        assert _taken_up(language, text, asked) == asked.model_copy(update={"items": (third,)})
-    assert _taken_up(language, text, calls.Feedback(do="seen", items=(first,))) is None
+        assert _resolved(language, text, asked) == asked.model_copy(update={"items": (third,)})
+    assert _resolved(language, text, calls.Feedback(do="seen", items=(first,))) is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_a_question_about_the_next_item_is_the_question_before(language: Languag
 )
 def test_a_message_that_says_more_stands_for_itself(language: Language, text: str) -> None:
     first = (ITEMS[language][0].id,)
-    assert _taken_up(language, text, calls.Feedback(do="like", items=first)) is None
+    assert _resolved(language, text, calls.Feedback(do="like", items=first)) is None
 
 
 @pytest.fixture
@@ -89,12 +94,12 @@ def tools(tmp_path: Path) -> Iterator[Toolbox]:
 
 
 def test_corrected_feedback_counts_only_for_the_right_item(tools: Toolbox) -> None:
-    shown = [one.item.id for one in tools.carry_out(calls.Recommend()).shown]
+    shown = [one.item.id for one in tools.execute(calls.Recommend()).shown]
     before = tools.recommender.memory.events("video-lin")
-    tools.carry_out(calls.Feedback(do="seen", items=(shown[1],)))
-    outcome = tools.carry_out(calls.Feedback(do="seen", items=(shown[2],), instead=True))
+    tools.execute(calls.Feedback(do="seen", items=(shown[1],)))
+    outcome = tools.execute(calls.Feedback(do="seen", items=(shown[2],), instead=True))
     after = tools.recommender.memory.events("video-lin")
     assert [event.item for event in after if event not in before] == [shown[2]]
     assert "Taken back" in outcome.text and "Noted" in outcome.text
-    tools.carry_out(calls.ProfileCall(do="undo"))
+    tools.execute(calls.ProfileCall(do="undo"))
     assert tools.recommender.memory.events("video-lin") == before

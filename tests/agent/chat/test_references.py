@@ -4,13 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.chat.references import find_references, numbered_interest
-from tanqu.agent.chat.vocabulary import Vocabulary
+from tanqu.agent.chat.references import find_references, interest_number
+from tanqu.agent.chat.vocabulary import vocabulary_of
 from tanqu.evaluation.data.samples import load_sample
+from tanqu.models.embedder import HashEmbedder
 from tanqu.models.records import Language
+from tanqu.vectorstore import Catalogue
 
 ITEMS = {language: load_sample("video", language).items for language in ("zh", "en")}
-VOCABULARIES = {language: Vocabulary.of(items) for language, items in ITEMS.items()}
+VOCABULARIES = {
+    language: vocabulary_of(Catalogue.in_memory(items, HashEmbedder())) for language, items in ITEMS.items()
+}
 
 
 def _shown(language: Language) -> list[str]:
@@ -157,10 +161,10 @@ def test_hostile_text_is_read_in_time(text: str) -> None:
     ],
 )
 def test_an_interest_may_be_named_by_its_place(text: str, named: str, number: int) -> None:
-    found = numbered_interest(text)
+    found = interest_number(text)
     assert found and (text[found[0] : found[1]], found[2]) == (named, number)
 
 
 @pytest.mark.parametrize("text", ["the second one interests me", "my interests", "第二个我没兴趣"])
 def test_an_item_that_interests_is_no_interest(text: str) -> None:
-    assert numbered_interest(text) is None
+    assert interest_number(text) is None

@@ -23,11 +23,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tanqu.agent.chat.agent import ChatAgent
-from tanqu.agent.chat.calls import Shown
 from tanqu.agent.chat.terminal import talk
 from tanqu.agent.chat.terminal.keyboard import Suggestions, session
 from tanqu.agent.chat.terminal.loop import Terminal
 from tanqu.agent.chat.terminal.view import PlainView, RichView
+from tanqu.agent.chat.tool_calls import ListedItem
 from tanqu.agent.messages import messages_for
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
@@ -267,7 +267,7 @@ def _drawn(width: int, *, colours: bool = False) -> str:
     console = Console(file=out, width=width, force_terminal=colours, no_color=not colours, highlight=False)
     item = load_sample("video", "zh").items[0]
     RichView(console).items(
-        [Shown(item=item, reason="因为你喜欢科幻。" * 6, score=1.5)], messages_for("zh", "chat")
+        [ListedItem(item=item, reason="因为你喜欢科幻。" * 6, score=1.5)], messages_for("zh", "chat")
     )
     return out.getvalue()
 
@@ -283,7 +283,7 @@ def test_markup_in_a_title_is_text() -> None:
     out = StringIO()
     view = RichView(Console(file=out, width=80))
     item = load_sample("video", "en").items[0].model_copy(update={"title": "[red]x[/red] [link=file:///]y"})
-    view.items([Shown(item=item)], messages_for("en", "chat"))
+    view.items([ListedItem(item=item)], messages_for("en", "chat"))
     view.line("[bold]z")
     assert "[red]x[/red] [link=file:///]y" in out.getvalue() and "[bold]z" in out.getvalue()
 
@@ -293,7 +293,7 @@ def test_markup_in_a_title_is_text() -> None:
 _SCRIPT = """
 import sys
 from pathlib import Path
-from tanqu.agent.chat.agent import talk
+from tanqu.agent.chat.terminal import talk
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
@@ -427,7 +427,7 @@ def test_on_two_terminals_one_user_has_two_conversations_over_one_memory(home: P
 _REAL = """
 import sys
 from pathlib import Path
-from tanqu.agent.chat.agent import talk
+from tanqu.agent.chat.terminal import talk
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder

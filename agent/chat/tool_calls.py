@@ -1,7 +1,7 @@
-"""What can be done in a chat: seven tools with flat arguments, and what a call leaves behind.
+"""The tool calls of a chat: seven tools with flat arguments, and the state that a call leaves behind.
 
-Arguments are words of the user or ids of what exists; the toolbox refuses anything else. All of it is
-plain data, so that a conversation can be stored and taken up again.
+Arguments are words of the user or ids of what exists; the toolbox rejects anything else. All of it is
+plain data, so that a conversation can be stored and continued.
 """
 
 from typing import Annotated, Any, Literal
@@ -11,7 +11,10 @@ from pydantic import Field, TypeAdapter
 from ...models.records import Bridge, Id, Item, Record, Text
 from .conditions import Rule
 
-Words = Annotated[Text, Field(max_length=500)]
+MAX_WORDS = 500
+"""Characters of the user's words in a call."""
+
+Words = Annotated[Text, Field(max_length=MAX_WORDS)]
 Count = Annotated[int, Field(ge=1, le=20)]
 Items = Annotated[tuple[Id, ...], Field(min_length=1, max_length=20)]
 
@@ -85,10 +88,10 @@ TOOLS: tuple[type[Record], ...] = (Recommend, Search, Refine, Explain, Feedback,
 CALL: TypeAdapter[Any] = TypeAdapter(Call)  # Any: a union has no class of its own
 
 
-class Change(Record):
-    """Something that can be undone: events that were recorded, an edit of the profile, or another list.
+class UndoableChange(Record):
+    """A change that can be undone: recorded events, an edit of the profile, or another list.
 
-    `before` is where the conversation stood with the list before.
+    `before` is the state with the list before.
     """
 
     kind: Literal["events", "edit", "list"]
@@ -98,9 +101,10 @@ class Change(Record):
 
 
 class ChatState(Record):
-    """Where a conversation stands.
+    """The state of a conversation, as it is stored.
 
-    `shown` is the numbered list, `spoken_of` what "it" means, `last` the call before.
+    `shown` is the numbered list, `spoken_of` the item that "it" means, `rules` the conditions in force, `passed`
+    the items of earlier lists of this request, `last` the latest call.
     """
 
     shown: tuple[Id, ...] = ()
@@ -111,12 +115,12 @@ class ChatState(Record):
     unlike: tuple[Id, ...] = ()
     passed: tuple[Id, ...] = ()
     by_search: bool = False
-    changes: tuple[Change, ...] = ()
+    changes: tuple[UndoableChange, ...] = ()
     last: Call | None = None
 
 
-class Shown(Record):
-    """A line of a list: the item, and what is said of it."""
+class ListedItem(Record):
+    """An item of the numbered list, with its reason."""
 
     item: Item
     reason: str = ""
@@ -127,31 +131,29 @@ class Shown(Record):
 
 
 class Outcome(Record):
-    """What a tool did: the text that says it, the list to show, the state that follows.
+    """The result of a tool call: its text, the list to show, and the state that follows.
 
-    `said` is the words of the request after its conditions were taken out; `missed` are conditions that
-    could not be held, in words. `file` is a report that was written.
+    `missed` are conditions that cannot be checked, in words; `file` is a report that was written.
     """
 
     text: str
     state: ChatState
-    shown: tuple[Shown, ...] = ()
+    shown: tuple[ListedItem, ...] = ()
     missed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     file: str = ""
 
     @property
     def content(self) -> str:
-        """All of it as plain text: what a model or a pipe reads."""
+        """All of it as plain text, for a model."""
         lines = [self.text]
-        for place, one in enumerate(self.shown, 1):
-            lines.append(
-                f"{place}. {one.item.title} [{one.item.id}]" + (f": {one.reason}" if one.reason else "")
-            )
+        for place, listed in enumerate(self.shown, 1):
+            reason = f": {listed.reason}" if listed.reason else ""
+            lines.append(f"{place}. {listed.item.title} [{listed.item.id}]{reason}")
         return "\n".join(lines)
 
 
 __all__ = [
-    "CALL", "DEFAULT_COUNT", "TOOLS", "Call", "Change", "ChatState", "Explain", "Feedback", "Outcome",
-    "ProfileCall", "Recommend", "Refine", "Report", "Search", "Shown",
+    "CALL", "DEFAULT_COUNT", "MAX_WORDS", "TOOLS", "Call", "ChatState", "Explain", "Feedback", "ListedItem",
+    "Outcome", "ProfileCall", "Recommend", "Refine", "Report", "Search", "UndoableChange",
 ]  # fmt: skip

@@ -1,32 +1,42 @@
-"""What messages ask of items: rules from words, and what is said when a rule cannot be held."""
+"""Conditions parsed from messages: rules from words, and a report where a rule cannot be checked."""
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.chat.conditions import Rule, describe, merge, where_of
-from tanqu.agent.chat.constraints import MAX_MESSAGE, strip_fillers, understand
-from tanqu.agent.chat.vocabulary import Vocabulary
+from tanqu.agent.chat.condition_parser import MAX_MESSAGE, parse_conditions
+from tanqu.agent.chat.conditions import Rule, describe, merge
+from tanqu.agent.chat.fillers import strip_fillers
+from tanqu.agent.chat.vocabulary import vocabulary_of
+from tanqu.agent.messages import messages_for
 from tanqu.evaluation.data.samples import SCENARIOS, load_sample
+from tanqu.models.embedder import HashEmbedder
 from tanqu.models.numbers import NUMBER, read_number
 from tanqu.models.records import Item, Language, Scenario
-from tanqu.vectorstore.filters import compile_where
+from tanqu.vectorstore import Catalogue, compile_where
 
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
 ITEMS = {(s, lang): load_sample(s, lang).items for s in SCENARIOS for lang in LANGUAGES}
-VOCABULARIES = {key: Vocabulary.of(items) for key, items in ITEMS.items()}
+VOCABULARIES = {
+    key: vocabulary_of(Catalogue.in_memory(items, HashEmbedder())) for key, items in ITEMS.items()
+}
 Read = list[tuple[tuple[str, ...], str, object]]
 
 
 def _rules(scenario: Scenario, language: Language, text: str) -> Read:
     return [
         (rule.fields, rule.operator, rule.value)
-        for rule in understand(text, VOCABULARIES[scenario, language]).rules
+        for rule in parse_conditions(text, VOCABULARIES[scenario, language]).rules
     ]
+
+
+def _where(rules: Sequence[Rule]) -> dict[str, object]:
+    return {"$and": [rule.where for rule in rules]} if rules else {}
 
 
 PRICE, MINUTES, YEAR, GENRE = ("price",), ("minutes",), ("year",), ("tags", "genre")
@@ -127,14 +137,14 @@ def test_a_negation_reaches_over_or_but_not_over_a_comma() -> None:
 
 
 def test_like_a_title_is_kept_apart_from_the_wish_beside_it() -> None:
-    found = understand("like The Long Sleep but lighter", VOCABULARIES["video", "en"])
+    found = parse_conditions("like The Long Sleep but lighter", VOCABULARIES["video", "en"])
     assert (found.like, found.wishes) == (("video-sleep-ship",), "lighter")
     for text in (
         "类似《长眠飞船》，但轻松一点",
         "跟《长眠飞船》差不多，轻松一点的",
         "想看像长眠飞船那样轻松的",
     ):
-        found = understand(text, VOCABULARIES["video", "zh"])
+        found = parse_conditions(text, VOCABULARIES["video", "zh"])
         assert (found.like, found.wishes) == (("video-sleep-ship",), "轻松")
 
 
@@ -144,7 +154,7 @@ def test_like_a_title_is_kept_apart_from_the_wish_beside_it() -> None:
 )
 def test_a_title_that_is_liked_or_compared_is_only_named(text: str) -> None:
     language: Language = "zh" if "哪个" in text else "en"
-    found = understand(text, VOCABULARIES["video", language])
+    found = parse_conditions(text, VOCABULARIES["video", language])
     assert found.like == () and "video-sleep-ship" in found.named
 
 
@@ -166,7 +176,7 @@ def test_a_title_that_is_liked_or_compared_is_only_named(text: str) -> None:
 def test_what_the_catalogue_cannot_check_is_said(
     scenario: Scenario, language: Language, text: str, said: str, reason: str
 ) -> None:
-    found = understand(text, VOCABULARIES[scenario, language])
+    found = parse_conditions(text, VOCABULARIES[scenario, language])
     assert [(one.said, one.reason) for one in found.missed] == [(said, reason)]
     assert not found.rules
 
@@ -184,7 +194,7 @@ def test_what_the_catalogue_cannot_check_is_said(
     ],
 )
 def test_a_question_and_a_mood_are_no_conditions(language: Language, text: str) -> None:
-    found = understand(text, VOCABULARIES["shop", language])
+    found = parse_conditions(text, VOCABULARIES["shop", language])
     assert (found.rules, found.missed) == ((), ())
 
 
@@ -204,7 +214,7 @@ def test_a_question_and_a_mood_are_no_conditions(language: Language, text: str) 
 def test_what_is_turned_down_is_kept_out_wherever_the_negation_stands(
     language: Language, text: str, words: list[str]
 ) -> None:
-    rules = understand(text, VOCABULARIES["video", language]).rules
+    rules = parse_conditions(text, VOCABULARIES["video", language]).rules
     assert {rule.operator for rule in rules} == {"$nin"}
     kept_out = [value for rule in rules if isinstance(rule.value, tuple) for value in rule.value]
     assert sorted(kept_out) == sorted(words)
@@ -225,13 +235,13 @@ def test_a_span_of_time_counts_back_from_the_newest_item(text: str, days: int) -
     language: Language = "en" if text.isascii() else "zh"
     vocabulary = VOCABULARIES["news", language]
     newest = date.fromisoformat(vocabulary.dates["published"][1])
-    [rule] = understand(text, vocabulary).rules
+    [rule] = parse_conditions(text, vocabulary).rules
     assert rule.operator == "$gte"
     assert abs((newest - date.fromisoformat(str(rule.value))).days - days) <= 1
 
 
 def test_a_number_says_more_than_too_expensive() -> None:
-    found = understand("太贵了，预算一百五以内", VOCABULARIES["shop", "zh"])
+    found = parse_conditions("太贵了，预算一百五以内", VOCABULARIES["shop", "zh"])
     assert [(rule.operator, rule.value) for rule in found.rules] == [("$lte", 150)]
 
 
@@ -250,30 +260,30 @@ def test_a_number_says_more_than_too_expensive() -> None:
     ],
 )
 def test_a_limit_that_is_turned_down_is_its_opposite(text: str, operator: str, value: float) -> None:
-    found = understand(text, VOCABULARIES["shop", "en" if text.isascii() else "zh"])
+    found = parse_conditions(text, VOCABULARIES["shop", "en" if text.isascii() else "zh"])
     assert [(rule.operator, rule.value) for rule in found.rules] == [(operator, value)]
 
 
 @pytest.mark.parametrize("text", ["粉丝上万的", "粉丝过万", "一万粉以上", "ten thousand followers at least"])
 def test_followers_are_counted_as_people_say_it(text: str) -> None:
-    found = understand(text, VOCABULARIES["social", "en" if text.isascii() else "zh"])
+    found = parse_conditions(text, VOCABULARIES["social", "en" if text.isascii() else "zh"])
     assert [(rule.operator, rule.value) for rule in found.rules] == [("$gte", 10_000)]
 
 
 def test_side_by_side_is_no_price() -> None:
-    assert not understand("把前两个放一块儿看看", VOCABULARIES["shop", "zh"]).rules
+    assert not parse_conditions("把前两个放一块儿看看", VOCABULARIES["shop", "zh"]).rules
 
 
 def test_cheaper_is_below_the_middle_of_what_is_shown() -> None:
     shown = [Item(id=str(p), title=str(p), attributes={"price": p}) for p in (90, 10, 50)]
-    found = understand("cheaper please", VOCABULARIES["shop", "en"], shown)
+    found = parse_conditions("cheaper please", VOCABULARIES["shop", "en"], shown)
     assert [(rule.operator, rule.value) for rule in found.rules] == [("$lt", 50)]
 
 
 def test_this_year_is_counted_from_today_or_else_from_the_newest_item() -> None:
     vocabulary = VOCABULARIES["video", "zh"]
-    assert understand("今年的", vocabulary, today=date(2024, 5, 1)).rules[0].value == 2024
-    assert understand("今年的", vocabulary).rules[0].value == 2026
+    assert parse_conditions("今年的", vocabulary, today=date(2024, 5, 1)).rules[0].value == 2024
+    assert parse_conditions("今年的", vocabulary).rules[0].value == 2026
 
 
 @pytest.mark.parametrize(
@@ -288,7 +298,7 @@ def test_this_year_is_counted_from_today_or_else_from_the_newest_item() -> None:
     ],
 )
 def test_how_many_are_asked_for(text: str, count: int | None) -> None:
-    assert understand(text, VOCABULARIES["shop", "zh"]).count == count
+    assert parse_conditions(text, VOCABULARIES["shop", "zh"]).count == count
 
 
 @pytest.mark.parametrize(
@@ -340,15 +350,17 @@ def test_who_asks_for_books_after_turning_them_down_gets_books() -> None:
     ],
 )
 def test_a_lifted_limit_is_gone(text: str) -> None:
-    found = understand(text, VOCABULARIES["shop", "zh"])
+    found = parse_conditions(text, VOCABULARIES["shop", "zh"])
     assert merge((_rule("price", "$lte", 200),), found.rules, found.lifted) == ()
 
 
 def test_rules_are_shown_in_the_language_of_their_owner() -> None:
-    assert describe(_rule("price", "$lte", 1500.0), "zh") == "价格 ≤ 1,500"
-    assert describe(_rule("year", "$gt", 2022.0), "en") == "year > 2022"
-    assert describe(_rule("genre", "$nin", ("恐怖", "悬疑")), "zh") == "类别 ≠ 恐怖、悬疑"
-    assert describe(_rule("kind", "$in", ("book",)), "zh") == "类型 = 图书"
+    assert describe(_rule("price", "$lte", 1500.0), messages_for("zh", "chat")) == "价格 ≤ 1,500"
+    assert describe(_rule("year", "$gt", 2022.0), messages_for("en", "chat")) == "year > 2022"
+    assert (
+        describe(_rule("genre", "$nin", ("恐怖", "悬疑")), messages_for("zh", "chat")) == "类别 ≠ 恐怖、悬疑"
+    )
+    assert describe(_rule("kind", "$in", ("book",)), messages_for("zh", "chat")) == "类型 = 图书"
 
 
 # --- invariants ------------------------------------------------------------------------------------
@@ -405,7 +417,7 @@ def test_a_limit_means_the_same_in_digits_numerals_and_words(n: int) -> None:
 @given(st.integers(1, 2000), st.sampled_from(LANGUAGES))
 def test_what_passes_a_price_limit_costs_no_more(n: int, language: Language) -> None:
     text = f"{n}元以下" if language == "zh" else f"${n} or less"
-    passes = compile_where(understand(text, VOCABULARIES["shop", language]).where)
+    passes = compile_where(_where(parse_conditions(text, VOCABULARIES["shop", language]).rules))
     for item in ITEMS["shop", language]:
         assert passes(item) == (float(str(item.attributes["price"])) <= n)
 
@@ -414,7 +426,7 @@ def test_what_passes_a_price_limit_costs_no_more(n: int, language: Language) -> 
 def test_an_excluded_value_passes_in_no_field(word: str) -> None:
     vocabulary = VOCABULARIES["video", "zh"]
     places = vocabulary.words[word]
-    passes = compile_where(understand(f"不要{word}", vocabulary).where)
+    passes = compile_where(_where(parse_conditions(f"不要{word}", vocabulary).rules))
     for item in ITEMS["video", "zh"]:
         held = {value for value in (*item.tags, *item.attributes.values())}
         if held & {value for _, value in places}:
@@ -435,11 +447,11 @@ _pieces = st.sampled_from(
     st.sampled_from(sorted(VOCABULARIES)),
 )
 def test_any_text_gives_a_filter_that_can_be_run(text: str, key: tuple[Scenario, Language]) -> None:
-    found = understand(text, VOCABULARIES[key])
-    compile_where(found.where)
-    compile_where(where_of(merge(found.rules, found.rules)))
+    found = parse_conditions(text, VOCABULARIES[key])
+    compile_where(_where(found.rules))
+    compile_where(_where(merge(found.rules, found.rules)))
     assert merge(found.rules, found.rules) == merge((), found.rules)
-    assert all(describe(rule, lang) for rule in found.rules for lang in LANGUAGES)
+    assert all(describe(rule, messages_for(lang, "chat")) for rule in found.rules for lang in LANGUAGES)
     for rule in found.rules:
         assert isinstance(rule.value, tuple | str) or math.isfinite(rule.value)
     assert "\0" not in found.wishes
@@ -454,7 +466,7 @@ def test_any_text_gives_a_filter_that_can_be_run(text: str, key: tuple[Scenario,
 )  # fmt: skip
 @pytest.mark.timeout(10)
 def test_hostile_text_is_read_in_time(text: str) -> None:
-    found = understand(text, VOCABULARIES["shop", "zh"])
+    found = parse_conditions(text, VOCABULARIES["shop", "zh"])
     assert len(found.wishes) <= MAX_MESSAGE * 20
 
 
