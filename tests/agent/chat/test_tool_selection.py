@@ -14,8 +14,7 @@ from tanqu.agent.chat.tool_selection import ToolSelector
 from tanqu.agent.chat.toolbox import Toolbox
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
-from tanqu.agent.store.memory import Memory
-from tanqu.agent.store.priors import Priors
+from tanqu.agent.store import Memory, ScoreCache
 from tanqu.evaluation.data.samples import load_sample
 from tanqu.models.embedder import SentenceEmbedder
 from tanqu.models.errors import InputError, ModelError
@@ -37,7 +36,7 @@ def _selector(
     engine = memory_database()
     catalogue = Catalogue.in_memory(sample.items, EMBEDDER)
     chosen = Settings(home=home, scenario="video", language=language)
-    recommender = Recommender(catalogue, Memory(engine), Priors(engine), model, chosen)
+    recommender = Recommender(catalogue, Memory(engine), ScoreCache(engine), model, chosen)
     recommender.record(sample.events)
     tools = Toolbox(recommender, "video-lin", language)
     tools.execute(calls.Recommend())
