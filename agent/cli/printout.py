@@ -11,7 +11,7 @@ from .console import out, say
 
 _TITLES = 2
 _TITLES_IN_FULL = 3
-_TITLE, _NAME = 36, 30  # columns
+_TITLE, _NAME = 22, 30  # columns: two titles fit beside a name and a share
 _HIGH, _MEDIUM = 0.6, 0.3  # from these probabilities on, the model is called sure of a name
 
 

@@ -8,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from tanqu.agent.cli.printout import print_interests, print_picks, print_profile
+from tanqu.agent.report import write_report
 from tanqu.agent.run import Run
 from tanqu.models.records import Explanation, Interest, Item, Profile, Recommendation
 
@@ -146,10 +147,18 @@ def test_how_well_a_name_fits_is_a_word(capsys: Capture, confidence: float, word
     assert word in out and f"{confidence:.2f}" not in out
 
 
-def test_a_user_is_called_by_their_display_name(capsys: Capture) -> None:
-    run = Run.load(HERE / "run_en.json").model_copy(update={"display_name": "MovieLens viewer 600"})
+def test_a_user_is_called_by_their_display_name_and_found_by_their_id(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    run = Run.load(HERE / "run_en.json").model_copy(
+        update={"user": "600", "display_name": "MovieLens viewer 600"}
+    )
     print_picks(run)
     assert "For MovieLens viewer 600" in capsys.readouterr().out
+    again = Run.load(write_report(run, tmp_path / "run.json"))
+    page = write_report(again, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "picks for MovieLens viewer 600" in page.split("</title>")[0]
+    assert "profile 600" in page, "commands name the id"
 
 
 def test_counterfactuals_are_printed_only_where_they_were_asked_for(capsys: Capture) -> None:
