@@ -171,10 +171,7 @@ def _history_items(history: History) -> list[list[int]]:
 
 
 def _most_similar(similarity: Sequence[float]) -> list[int]:
-    """The history item most similar to the pick, and the next if nearly as similar; of equals, the later.
-
-    Empty where nothing is similar at all.
-    """
+    """The history item most similar to the pick, and the next if nearly as similar; none of similarity 0."""
     order = sorted(range(len(similarity)), key=lambda at: (-similarity[at], -at))[:MAX_CITED]
     enough = _NEARLY_AS_SIMILAR * similarity[order[0]] if order else 0.0
     return [at for at in order if similarity[at] > 0 and similarity[at] >= enough]
@@ -184,10 +181,11 @@ def _nearest_of_interest(
     interest: str, similarity: Sequence[float], positions: Sequence[Sequence[int]], query: Query
 ) -> list[int]:
     """For a pick of a new topic: the history items of the interest that leads there, most similar first."""
-    events = {event for one in query.profile.positive if one.keyword == interest for event in one.evidence}
+    named = (own for own in query.profile.positive if own.keyword == interest)
+    events = {event for own in named for event in own.evidence}
     entries = query.history.entries
-    own = [n for n, places in enumerate(positions) if {entries[at].event.id for at in places} & events]
-    return sorted(own, key=lambda at: (-similarity[at], -at))[:MAX_CITED]
+    support = [n for n, places in enumerate(positions) if {entries[at].event.id for at in places} & events]
+    return sorted(support, key=lambda at: (-similarity[at], -at))[:MAX_CITED]
 
 
 def _supported_interest(cited: Sequence[HistoryItem], pick: Ranked, profile: Profile) -> str:

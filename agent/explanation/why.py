@@ -151,11 +151,11 @@ def _standing(source: WhySource, item: Item) -> ItemStanding:
     new = next((pick for pick in run.recommendations if pick.item.id == item.id and pick.new_for_you), None)
     if new:
         return _apart(new)
-    ranked = next((one for one in run.candidates if one.candidate.item.id == item.id), None)
+    ranked = next((ranked for ranked in run.candidates if ranked.candidate.item.id == item.id), None)
     if ranked is None:
         return _absent(source, item)
     place = next((pick.rank for pick in run.recommendations if pick.item.id == item.id), None)
-    muted = {one.keyword for one in run.profile.interests if one.muted}
+    muted = {interest.keyword for interest in run.profile.interests if interest.muted}
     interest = ranked.candidate.interest
     pushed = _nearest_dislike(source, item) if is_pushed(ranked) else None
     return ItemStanding(
@@ -194,7 +194,7 @@ def _absent(source: WhySource, item: Item) -> ItemStanding:
 
 def _nearest_dislike(source: WhySource, item: Item) -> HistoryEvent | None:
     """Of the events of negative interests, the one whose item is most similar to `item`."""
-    wanted = {event for one in source.run.profile.negative for event in one.evidence}
+    wanted = {event for interest in source.run.profile.negative for event in interest.evidence}
     against = [event for event in source.events if event.id in wanted]
     known = [event for event in against if event.item is not None and event.item in source.catalogue]
     history = {event.id: event for event in source.run.history}
@@ -209,7 +209,7 @@ def _difference(first: ItemStanding, second: ItemStanding) -> tuple[SignalContri
     """What each signal adds to the first more than to the second, largest first; empty where one has no rank."""
     if first.rank is None or second.rank is None:
         return ()
-    ours, theirs = ({part.signal: part.value for part in one.parts} for one in (first, second))
+    ours, theirs = ({part.signal: part.value for part in item.parts} for item in (first, second))
     names = dict.fromkeys((*ours, *theirs))
     parts = [
         SignalContribution(signal=name, value=ours.get(name, 0.0) - theirs.get(name, 0.0)) for name in names

@@ -19,7 +19,7 @@ _TITLE = 120  # characters of a title that are shown
 
 @dataclass(frozen=True)
 class Messages:
-    """The sentences of one language that one room says.
+    """The sentences of one room in one language.
 
     Values are printed as they are: clean what comes from outside.
     """
@@ -53,15 +53,15 @@ class Messages:
         return " " if self.language != "en" and unicodedata.east_asian_width(char) not in "WF" else ""
 
     def name(self, group: str, key: str) -> str:
-        """What `key` is called within a group; the key itself, in words, where it has no name here."""
+        """The name of `key` within a group; the key itself, in words, where it has none."""
         return self.lookup(group, key) or shown(key.replace("_", " ")) or "–"
 
     def lookup(self, group: str, key: str) -> str:
-        """What `key` is called within a group, or nothing."""
+        """The name of `key` within a group; empty where it has none."""
         return cast(dict[str, str], self.sentences[group]).get(key, "")
 
     def part(self, signal: str, value: float) -> str:
-        """What a signal is called as a part of a score: one that counts against by what it found, or did not."""
+        """The name of a signal as a part of a score; a negative signal has another where its part is positive."""
         return (self.lookup("signals_for", signal) if value > 0 else "") or self.name("signals", signal)
 
     def quoted(self, text: str) -> str:
@@ -79,7 +79,7 @@ class Messages:
         return f"{self.date(time)} {time.astimezone(UTC):%H:%M} {self['utc']}"
 
     def value(self, event: HistoryEvent) -> str:
-        """What an event's number means: stars, seconds or pieces; nothing where there is none."""
+        """An event's value with its unit: stars, seconds or pieces; empty where it has none."""
         if event.value is None or f"{event.action}_value" not in self.sentences:
             return ""
         if event.action == "purchase" and event.value.is_integer():

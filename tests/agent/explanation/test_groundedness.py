@@ -200,12 +200,12 @@ def test_an_event_that_was_not_given_cannot_be_cited() -> None:
     assert ungrounded_spans("你喜欢《阁楼的呼吸》，《雪夜列车》是悬疑片。", ZH, "zh")
 
 
-def test_words_of_the_item_are_not_the_readers_deeds() -> None:
+def test_words_of_the_item_are_not_actions_of_the_reader() -> None:
     facts = Facts("“Ten gadgets”", ("I used ten gadgets for a month and kept two.",))
     assert ungrounded_spans("“Ten gadgets” kept two of the ten gadgets used for a month.", facts, "en") == []
 
 
-def test_the_place_of_a_problem_is_its_place_in_the_sentence() -> None:
+def test_a_span_starts_at_its_place_in_the_sentence() -> None:
     text = "《雪夜列车》ＡＢＣ…讲一位侦探王小明。"
     found = ungrounded_spans(text, ZH, "zh")
     assert text[found[0].start] == "Ａ"
@@ -293,7 +293,7 @@ def test_a_year_counts_nothing_and_needs_no_unit(sentence: str, kinds: list[str]
         ("zh", ("动作", "科幻", "喜剧"), "“时空警察”加入科幻和喜剧元素。", "“时空警察”用时间解决问题。"),
     ],
 )
-def test_of_what_has_no_description_only_its_tags_may_be_told(
+def test_an_item_without_a_description_may_only_be_described_by_its_tags(
     language: Language, tags: tuple[str, ...], good: str, bad: str
 ) -> None:
     facts = Facts(good[: good.index("”") + 1], tags, described=False)

@@ -47,7 +47,7 @@ def pick(item: Item, **signals: float) -> Ranked:
     return Ranked(candidate=Candidate(item=item, channels={}), rank=1, score=1.0, signals=signals, raw={})
 
 
-def test_the_thing_whose_users_took_to_the_pick_most_often_is_told(memory: Memory) -> None:
+def test_the_cited_item_with_the_largest_share_of_co_users_is_chosen(memory: Memory) -> None:
     take(memory, "alien", *range(21))
     take(memory, "pier", *range(11))
     take(memory, "lamp", *range(8))
@@ -72,7 +72,7 @@ def test_the_user_is_not_counted_and_low_stars_are_no_liking(memory: Memory) -> 
         (range(1, 20), range(1, 20), -0.5),
     ],
 )
-def test_nothing_is_told_of_few_or_where_others_do_not_speak_for_the_pick(
+def test_few_co_users_or_no_engagement_signal_give_no_social_proof(
     memory: Memory, alien: range, pier: range, signal: float
 ) -> None:
     take(memory, "alien", *alien)

@@ -100,7 +100,7 @@ def thing(item: Item | None, *actions: tuple[Action, float | None], words: str =
     return HistoryItem.of(entries)
 
 
-def test_a_sentence_tells_what_happened_and_what_the_item_is_about(catalogue: Catalogue) -> None:
+def test_a_sentence_names_the_user_actions_and_describes_the_item(catalogue: Catalogue) -> None:
     model = ScriptedModel(replies=[GOOD])
     [reason], trace = explain(catalogue, model, [TRAIN])
     assert reason.written_by == "model"
@@ -110,7 +110,7 @@ def test_a_sentence_tells_what_happened_and_what_the_item_is_about(catalogue: Ca
     assert [call.stage for call in trace.calls] == ["explanations"]
 
 
-def test_every_event_about_a_cited_thing_is_evidence_the_most_telling_first(catalogue: Catalogue) -> None:
+def test_every_event_about_a_cited_item_is_evidence_strongest_first(catalogue: Catalogue) -> None:
     reasons, _ = explain(catalogue, None, [TRAIN])
     assert set(reasons[0].evidence) <= {"e1", "e2", "e3", "e4"}
     if "e2" in reasons[0].evidence:
@@ -175,14 +175,14 @@ def test_a_model_that_fails_leaves_the_templates_and_a_note(catalogue: Catalogue
     assert any("out of memory" in note for note in trace.notes)
 
 
-def test_a_request_is_told_and_its_words_are_not_the_items(catalogue: Catalogue) -> None:
+def test_a_request_is_named_and_its_words_are_no_facts_about_the_item(catalogue: Catalogue) -> None:
     model = ScriptedModel(replies=[" is a cheap thriller.", " is a cheap thriller."])
     [reason], _ = explain(catalogue, model, [TRAIN], request="cheap thriller")
     assert reason.text.startswith("You asked for “cheap thriller” and ")
     assert reason.written_by == "template"
 
 
-def test_nobody_without_events_is_told_that_they_did_something(catalogue: Catalogue) -> None:
+def test_a_reason_for_a_user_without_events_names_no_action(catalogue: Catalogue) -> None:
     history = read(catalogue, [])
     profile = Profile(user="new", language="en")
     [reason] = Explainer(catalogue, Prompts()).explain([pick(TRAIN)], Query(history, profile), RunTrace(None))
@@ -270,7 +270,7 @@ TAGGED = Item(id="tagged", title="Speed", tags=("action", "crime", "snow"), kind
         ),
     ],
 )
-def test_of_what_has_no_description_all_tags_are_told_that_it_shares_and_the_model_gets_the_rest(
+def test_without_a_description_all_shared_tags_are_named_and_the_prompt_has_the_others(
     language: Language, things: list[Item], subject: str, left: str, plain: str
 ) -> None:
     evidence = PickEvidence(TAGGED, "", tuple(thing(one, ("like", None)) for one in things), language)
@@ -327,7 +327,7 @@ def test_an_interest_is_named_only_if_the_pick_matches_it_and_what_is_cited_supp
         ("zh", [thing(PIER, ("view", None))], "你看过《The Locked Pier》，"),
     ],
 )  # fmt: skip
-def test_the_beginning_tells_what_was_done(
+def test_the_lead_names_the_user_actions(
     language: Language, things: list[HistoryItem], expected: str
 ) -> None:
     assert lead("", things, language) == expected
@@ -345,7 +345,7 @@ def test_the_beginning_tells_what_was_done(
         ("", "looked at", "浏览过"),
     ],
 )
-def test_how_a_thing_is_viewed_depends_on_its_kind(kind: str, verb: str, done: str) -> None:
+def test_the_verb_of_a_view_depends_on_the_kind_of_item(kind: str, verb: str, done: str) -> None:
     seen = thing(PIER.model_copy(update={"kind": kind}), ("view", None))
     assert lead("", [seen], "en").startswith(f"You {verb} ")
     assert lead("", [seen], "zh").startswith(f"你{done}")

@@ -96,7 +96,7 @@ def test_a_search_is_called_one() -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_it_is_said_once_whether_the_models_part_was_recomputed(language: Language) -> None:
+def test_whether_the_models_part_was_recomputed_is_stated_once(language: Language) -> None:
     marks = []
     for by_model, counts in ((True, True), (True, False), (False, False)):
         one = statement(3, by_model=counts)
@@ -120,6 +120,6 @@ def test_nothing_is_said_where_nothing_was_asked() -> None:
     assert said(run_with()) == []
 
 
-def test_a_thing_that_the_run_does_not_hold_is_called_by_its_id() -> None:
+def test_an_event_that_the_run_does_not_hold_is_called_by_its_id() -> None:
     run = run_with(statement(3)).model_copy(update={"history": ()})
     assert said(run)[0].startswith("Without “e1” this")

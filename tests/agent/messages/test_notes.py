@@ -17,7 +17,7 @@ NOTES = messages_for("en", "notes").sentences
 TOLD = re.compile(r'\.note\(\s*"(\w+)"(?: if [^"]* else "(\w+)")?')
 
 
-def test_every_note_that_a_stage_tells_is_there_and_every_one_is_told() -> None:
+def test_every_note_that_a_stage_adds_is_in_the_catalogue_and_every_one_is_used() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in AGENT.rglob("*.py"))
     told = {key for found in TOLD.findall(source) for key in found if key}
     from_the_engine = {"extra_buffers_off"}  # the notes of a model, which the pipeline passes on
@@ -31,7 +31,7 @@ def test_every_note_that_a_stage_tells_is_there_and_every_one_is_told() -> None:
         ("zh", ["没有使用模型，以下兴趣用最常见的词命名：tea、chess", "排序：提示词共 9 行，前 2 行超出"]),
     ],
 )  # fmt: skip
-def test_a_ledger_notes_in_its_language(language: Language, expected: list[str]) -> None:
+def test_a_trace_notes_in_its_language(language: Language, expected: list[str]) -> None:
     trace = RunTrace(None)
     trace.language = language
     trace.note("plain_names_no_model", names=["tea", "chess"])
@@ -56,7 +56,7 @@ def test_a_ledger_notes_in_its_language(language: Language, expected: list[str])
         (ValueError("{0}"), "{0}", "{0}"),
     ],
 )  # fmt: skip
-def test_an_error_is_told_in_the_language_of_the_note(error: Exception, english: str, chinese: str) -> None:
+def test_an_error_is_named_in_the_language_of_the_note(error: Exception, english: str, chinese: str) -> None:
     assert note_text("en", "unwritable", path="x.npz", error=error).startswith(
         f"x.npz cannot be written ({english}"
     )
