@@ -166,6 +166,44 @@ def test_another_language_keeps_the_list(agent: ChatAgent) -> None:
     assert agent.toolbox.state.shown == tuple(one.item.id for one in shown)
 
 
+def _is_chinese(text: str) -> bool:
+    return any("\u4e00" <= char <= "\u9fff" for char in text)
+
+
+def test_another_language_is_that_of_profile_and_reasons_too(agent: ChatAgent) -> None:
+    before = agent.toolbox.profile
+    assert before is not None and before.language == "en"
+    agent.set_language("zh")
+    profile = agent.toolbox.profile
+    assert profile is not None and profile.language == "zh"
+    assert all(_is_chinese(listed.reason) for listed in agent.send("推荐点什么").items)
+
+
+def test_two_chats_on_one_recommender_have_their_own_languages_at_once(tmp_path: Path) -> None:
+    with (
+        _recommender(tmp_path) as recommender,
+        ChatAgent(recommender, USER, language="en") as english,
+        ChatAgent(recommender, USER, language="zh") as chinese,
+    ):
+        for agent, expected in ((english, False), (chinese, True), (english, False)):
+            reply = agent.send("/recommend")
+            assert [_is_chinese(listed.reason) for listed in reply.items] == [expected] * 5
+            assert agent.recommender.settings.language == ("zh" if expected else "en")
+
+
+def test_a_chat_leaves_the_recommender_as_it_was_given(tmp_path: Path) -> None:
+    with _recommender(tmp_path) as recommender:
+        settings = recommender.settings
+        with ChatAgent(recommender, USER) as agent:
+            agent.set_model(ScriptedModel(reply=lambda _prompt: NAME))
+            agent.set_language("zh")
+            agent.explore = 0.5
+            assert agent.send("谢谢").text
+            assert recommender.settings is settings and recommender.model is None
+        assert recommender.settings is settings and recommender.model is None
+        assert recommender.recommend(USER).profile.language == "en"
+
+
 def test_two_chats_of_one_user_at_once_share_the_memory_and_not_the_words(tmp_path: Path) -> None:
     with (
         _recommender(tmp_path) as recommender,
