@@ -1,4 +1,9 @@
-"""The catalogue: items as the source of truth, their vectors in ChromaDB, their words for search."""
+"""The catalogue: items in SQL as the source of truth, their vectors in ChromaDB, their words for search.
+
+In: items, enrichments, texts and vectors to search for, filters, users' histories. Out: items and their
+ids with cosine similarities or BM25 scores; co-engagement signals; the SQL database of a home.
+May import: models.
+"""
 
 from .catalogue import Catalogue, UpsertResult
 from .database import METADATA, create_tables, memory_database, open_database, private_folder

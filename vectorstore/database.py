@@ -33,10 +33,13 @@ _OUR_FAULT = (IntegrityError, ProgrammingError, DataError)
 
 
 def open_database(url_or_home: str | Path) -> Engine:
-    """The engine of a home folder, or of a database URL (`postgresql://...`), with our tables made.
+    """Open the database of a home folder, or of a URL (`postgresql://...`), and create the missing tables.
 
-    In a home folder the database is `tanqu.db`, readable by its owner only; folders that have to be
-    made are closed to others too. Modules imported later call `create_tables` for theirs.
+    In a home folder the database is `tanqu.db`, readable by its owner only, and so are folders that are
+    created. Modules imported later call `create_tables` for their own tables.
+
+    Returns:
+        The engine, to be disposed of by the caller.
 
     Raises:
         CatalogueError: the folder or the database cannot be used.
@@ -71,10 +74,13 @@ def create_tables(engine: Engine) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make the folder `path` for its owner only; one that is already there keeps its mode.
+    """Create the folder `path` for its owner only; one that is already there keeps its mode.
+
+    Returns:
+        The same path.
 
     Raises:
-        CatalogueError: it cannot be made, or is something else.
+        CatalogueError: it cannot be created, or is something else.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)

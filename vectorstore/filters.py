@@ -66,7 +66,10 @@ _Clause = _Test | _Not | _Group
 
 
 def compile_where(where: Mapping[str, object] | None) -> Callable[[Item], bool]:
-    """The filter as a predicate on items; None and {} let everything through.
+    """Turn a filter into a predicate on items.
+
+    Returns:
+        The predicate; None and {} let everything through.
 
     Raises:
         InputError: not a dict, an operator or a type of value that filters do not know.
@@ -296,11 +299,25 @@ class Columns:
         return places[places >= 0]
 
     def ids(self, places: Sequence[int] | NDArray[np.int64]) -> list[str]:
-        """The ids at places."""
+        """The ids at places.
+
+        Args:
+            places: of shape (n,), in any order.
+
+        Returns:
+            n ids in the same order.
+        """
         return [self._ids[place] for place in places]
 
     def rows(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows at places."""
+        """The row numbers at places.
+
+        Args:
+            places: of shape (n,), in any order.
+
+        Returns:
+            Row numbers of shape (n,) in the same order.
+        """
         with self._guard:
             return np.array(self._rows, dtype=np.int64)[places]
 
@@ -315,6 +332,9 @@ class Columns:
 
     def allowed(self, where: Mapping[str, object] | None, exclude: Iterable[str] = ()) -> Mask:
         """Which places are current, pass the filter and are not excluded.
+
+        Returns:
+            A mask of shape (number of places,).
 
         Raises:
             InputError: the filter is malformed.

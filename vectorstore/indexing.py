@@ -92,6 +92,13 @@ class Indexer:
     """The index of one catalogue. Writing is for whoever holds the catalogue's lock."""
 
     def __init__(self, items: ItemRows, embedder: Embedder, home: Path | None) -> None:
+        """Use an index that `open` or `rebuild` makes ready.
+
+        Args:
+            items: the rows of the catalogue.
+            embedder: makes the vectors.
+            home: the folder of the index; None keeps it in memory.
+        """
         self._items, self._embedder, self._home = items, embedder, home
         self._index: _Index | None = None
 
@@ -144,7 +151,15 @@ class Indexer:
         return self._index.table.read(rows)
 
     def similarities(self, rows: Rows, queries: Vectors) -> Vectors:
-        """Cosine similarity of each query with each row, exact, shape (len(queries), len(rows))."""
+        """Exact cosine similarities.
+
+        Args:
+            rows: row numbers of items, of shape (m,).
+            queries: centred unit vectors, of shape (n, d).
+
+        Returns:
+            An array of shape (n, m).
+        """
         if self._index is None:
             return np.zeros((len(queries), len(rows)), dtype=np.float32)
         return self._index.table.similarities(rows, queries)

@@ -290,9 +290,7 @@ def chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def _item(row: Any) -> Item:  # a row of _ITEMS
-    """The item that was stored. It is not validated again, which takes five times as long: `store` was given an
-    item, and JSON changes nothing in one but tuples.
-    """
+    # Not validated again, which takes five times as long: JSON changes nothing in an item but tuples.
     plain = row.attributes.items()
     attributes = {name: tuple(value) if isinstance(value, list) else value for name, value in plain}
     return Item.model_construct(
@@ -301,9 +299,7 @@ def _item(row: Any) -> Item:  # a row of _ITEMS
 
 
 def _entry(row: Any) -> Entry:  # a row of _ENTRY, whose type depends on how it was selected
-    """An entry with `Item.content` and what was written about it; no Item is made, as every item that is
-    indexed passes here.
-    """
+    """An entry with `Item.content` and the enrichment; no Item is made, as every indexed item passes here."""
     parts = (row.title, " ".join(row.tags or ()), row.text, " ".join(row.keywords or ()), row.theme)
     return Entry(row.id, row.row, " ".join(part for part in parts if part))
 

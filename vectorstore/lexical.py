@@ -9,7 +9,7 @@ import shutil
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from .database import private_folder
-from .items import ItemRows, digest
+from .items import digest
 from .postings import Postings, Scores, coded
 
 MAX_CHARS = 2_000
@@ -39,9 +39,6 @@ _STOP = frozenset(_STOP_WORDS.split())
 
 PART = ".part"
 _JSON = ("ids", "vocabulary")
-_KEPT = 0.01
-"""What part of the documents must have changed before an index is written anew: less is read again sooner."""
-
 Digests = NDArray[np.uint64]
 
 
@@ -51,6 +48,9 @@ def tokens(text: str, *, singles: bool = False) -> list[str]:
     Latin script: lower case, without possessive or plural s, without the commonest English words. Chinese,
     Japanese and Korean: pairs of neighbouring characters, a character alone where it stands alone; with
     `singles` every character too, so that 猫 finds 猫粮.
+
+    Returns:
+        The tokens of the first 2,000 characters.
     """
     folded = unicodedata.normalize("NFKC", text[:MAX_CHARS]).lower()
     return [token for run in _RUN.finditer(folded) for token in _of_run(run, singles)]
@@ -82,7 +82,14 @@ class LexicalIndex:
     def __init__(
         self, ids: Sequence[str], digests: Digests, vocabulary: dict[str, int], postings: Postings
     ) -> None:
-        """Use `build` or `load`; `digests` tell whether a text is the one that was indexed."""
+        """Use `build` or `load`.
+
+        Args:
+            ids: of the documents, by place.
+            digests: hashes of the texts by place, which show whether a text is the one that was indexed.
+            vocabulary: numbers by word.
+            postings: which document has which word how often.
+        """
         self.ids = list(ids)
         self.place = {id_: place for place, id_ in enumerate(self.ids)}
         self.digests = digests
@@ -96,8 +103,10 @@ class LexicalIndex:
     def changed(self, gone: Iterable[str], documents: Iterable[tuple[str, str]]) -> Self:
         """The index without some documents and with others, new or in the place of those of their id.
 
-        Scores are those of an index built anew. Beside reading the new texts it costs about 20 ms per
-        100,000 documents that stay. This index stays as it is.
+        Beside reading the new texts it costs about 20 ms per 100,000 documents that stay.
+
+        Returns:
+            Another index, whose scores are those of an index that is built at once; this one is not changed.
         """
         ids, digests, texts = [], array("Q"), []
         for id_, text in documents:
@@ -131,9 +140,10 @@ class LexicalIndex:
         return {self._vocabulary[word]: times for word, times in counts if word in self._vocabulary}
 
     def vectors(self, texts: Sequence[str]) -> sparse.csr_array:
-        """One sparse unit row per text over the words of all of them: 1 per word, times its rarity here.
+        """TF-IDF rows of texts over the words of all of them, with a term frequency of 0 or 1.
 
-        The product of two rows is the cosine of their words, 0 to 1.
+        Returns:
+            A sparse array of shape (len(texts), words) with rows of length 1: products are cosines, 0 to 1.
         """
         words = [sorted(set(tokens(text))) for text in texts]
         columns = {word: at for at, word in enumerate(sorted({one for row in words for one in row}))}
@@ -160,7 +170,16 @@ class LexicalIndex:
         return self._postings.holding(self._vocabulary.get(word))
 
     def search(self, text: str, k: int, allowed: NDArray[np.bool_] | None = None) -> list[tuple[str, float]]:
-        """The `k` best documents that share a word with `text` as (id, BM25), best first, ties by id."""
+        """The best documents that share a word with a text.
+
+        Args:
+            text: any text.
+            k: how many.
+            allowed: a mask of shape (documents,) by place; None allows all.
+
+        Returns:
+            (id, BM25 > 0) pairs, best first, ties by id.
+        """
         scores = self.scores(text)
         if allowed is not None:
             scores[~allowed] = 0
@@ -197,12 +216,10 @@ class LexicalIndex:
 
 
 def _highest(scores: Scores, k: int) -> NDArray[np.int64]:
-    """Where the `k` highest scores above 0 are, and all that are as high as the last one: ids decide then.
-
-    Most scores are below what the best of every 16th reach, and are not looked at again.
-    """
+    """The places of the `k` highest scores above 0, and of all that equal the last one: ids decide then."""
     if k <= 0:
         return np.zeros(0, np.int64)
+    # Most scores are below what the best of every 16th reach, and are not looked at again.
     some = scores[::16]
     bound = np.partition(some, -k)[-k] if k < len(some) else 0
     places = np.flatnonzero(scores >= bound if bound > 0 else scores > 0)
@@ -211,58 +228,9 @@ def _highest(scores: Scores, k: int) -> NDArray[np.int64]:
     return places
 
 
-def of_home(home: Path | None, items: ItemRows) -> LexicalIndex:
-    """The words of a catalogue, kept in its home under the hash of its content.
-
-    If the ones that are kept are of other content, what differs is read and the rest is taken from them.
-    """
-    if home is None:
-        return LexicalIndex.build(_documents(items))
-    folder = home / "words" / items.content
-    found = LexicalIndex.load(folder)
-    if found is not None:
-        return found
-    kept = [path for path in (home / "words").glob("*") if path.suffix != PART]
-    old = next(filter(None, map(LexicalIndex.load, kept)), None) or LexicalIndex.build(())
-    found, differing = caught_up(old, items)
-    if not 0 < differing < _KEPT * len(found.ids) and folder.name == items.content:
-        for other in kept:
-            shutil.rmtree(other, ignore_errors=True)
-        found.save(folder)
-    return found
-
-
-def caught_up(index: LexicalIndex, items: ItemRows) -> tuple[LexicalIndex, int]:
-    """An index of what the items say now, and of how many that was news."""
-    gone, news, known = set(index.ids), [], index.digests.tolist()
-    for id_, words in items.digests():
-        gone.discard(id_)
-        place = index.place.get(id_)
-        if place is None or short(words) != known[place]:
-            news.append(id_)
-    if not gone and not news:
-        return index, 0
-    if len(news) > len(index.ids):
-        return LexicalIndex.build(_documents(items)), len(news)
-    return index.changed(gone, _documents_of(items, news)), len(gone) + len(news)
-
-
-def told(index: LexicalIndex, items: ItemRows, ids: Collection[str]) -> LexicalIndex:
-    """An index that knows of changes to these ids, whatever they were."""
-    return index.changed(ids, _documents_of(items, list(ids))) if ids else index
-
-
-def _documents(items: ItemRows) -> Iterator[tuple[str, str]]:
-    return ((entry.id, entry.content) for batch in items.batches(5000) for entry in batch)
-
-
-def _documents_of(items: ItemRows, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return ((entry.id, entry.content) for entry in items.entries(ids))
-
-
 def short(words: str) -> int:
     """The first 64 of the 128 bits of a digest."""
     return int(words[:16], 16)
 
 
-__all__ = ["LexicalIndex", "Scores", "caught_up", "of_home", "told", "tokens"]
+__all__ = ["PART", "LexicalIndex", "Scores", "short", "tokens"]

@@ -43,7 +43,16 @@ class Postings:
 
     @classmethod
     def of(cls, codes: Ints, lengths: Docs, words: int) -> Self:
-        """Of documents one after another, `lengths` of `codes` each; codes are below `words`."""
+        """Build the postings of documents.
+
+        Args:
+            codes: the word numbers of all documents one after another, each below `words`.
+            lengths: of shape (documents,), how many of `codes` each document has.
+            words: the size of the vocabulary.
+
+        Returns:
+            The postings, with documents numbered from 0 in order.
+        """
         places = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
         ones = np.ones(len(codes), np.float32)
         found = sparse.coo_array((ones, (places, codes)), shape=(len(lengths), words)).tocsc()
@@ -129,7 +138,16 @@ class Postings:
 def coded(
     texts: Iterable[str], vocabulary: dict[str, int], tokens: Callable[[str], Iterable[str]]
 ) -> tuple[Ints, Docs]:
-    """The words of texts one after another as numbers of a vocabulary, which grows, and how many each has."""
+    """The words of texts as numbers of a vocabulary.
+
+    Args:
+        texts: the documents, in order.
+        vocabulary: numbers by word; new words are added to it.
+        tokens: splits a text into words.
+
+    Returns:
+        The numbers of all words one after another, and how many each text has, of shape (len(texts),).
+    """
     codes, lengths = array("q"), array("i")
     for text in texts:
         before = len(codes)

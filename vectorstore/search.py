@@ -35,7 +35,19 @@ def nearest(
     exclude: frozenset[str],
     where: Where | None,
 ) -> list[Found]:
-    """The `k` items nearest to each of some queries that are not zero, best first, ties by id."""
+    """The items nearest to each of some queries.
+
+    Args:
+        indexer: the vector index.
+        load_columns: reads ids and attributes of all items, when a filter or an exact search needs them.
+        queries: centred unit vectors that are not zero, of shape (n, d).
+        k: how many for each.
+        exclude: ids of items that are left out.
+        where: a filter; None and {} let everything through.
+
+    Returns:
+        One list of (id, cosine similarity) pairs per query, best first, ties by id.
+    """
     chroma = indexer.chroma
     if chroma is not None and not where:
         fetch = k + len(exclude)

@@ -34,8 +34,16 @@ Rows = NDArray[np.int64]
 
 
 def shrunk_mean(vectors: Vectors, count: int) -> Vectors:
-    """The mean of unit vectors, shrunk towards zero by count / (count + 5), `count` being the items
-    that they stand for; always shorter than 1, so that `uncentred` is exact.
+    """The mean of unit vectors, shrunk towards zero by count / (count + 5).
+
+    It is always shorter than 1, so that `uncentred` is exact.
+
+    Args:
+        vectors: of shape (n, d).
+        count: how many items the vectors stand for.
+
+    Returns:
+        An array of shape (d,).
     """
     if not len(vectors):
         return np.zeros(vectors.shape[1], dtype=np.float32)
@@ -44,13 +52,29 @@ def shrunk_mean(vectors: Vectors, count: int) -> Vectors:
 
 
 def centred(vectors: Vectors, mean: Vectors) -> Vectors:
-    """What tells the vectors apart: `mean` removed, rows of length 1; zero rows stay zero."""
+    """Unit vectors with the mean removed.
+
+    Args:
+        vectors: of shape (n, d).
+        mean: of shape (d,).
+
+    Returns:
+        An array of shape (n, d) with rows of length 1; zero rows stay zero.
+    """
     filled = np.any(vectors != 0, axis=1, keepdims=True)
     return unit(np.where(filled, vectors - mean, 0).astype(np.float32))
 
 
 def uncentred(vectors: Vectors, mean: Vectors) -> Vectors:
-    """The unit vectors that `centred` was given: x = mean + s * c, where s follows from |x| = 1."""
+    """The unit vectors that `centred` was given: x = mean + s * c, where s follows from |x| = 1.
+
+    Args:
+        vectors: centred vectors, of shape (n, d).
+        mean: of shape (d,).
+
+    Returns:
+        An array of shape (n, d); zero rows stay zero.
+    """
     along = vectors @ mean
     scale = np.sqrt(np.maximum(along**2 + 1 - mean @ mean, 0)) - along
     filled = np.any(vectors != 0, axis=1, keepdims=True)
@@ -78,7 +102,12 @@ class VectorTable:
             self._map(0)
 
     def write(self, rows: Rows, vectors: Vectors) -> None:
-        """Store vectors, growing as needed."""
+        """Store vectors; the table grows as needed.
+
+        Args:
+            rows: row numbers, of shape (n,).
+            vectors: of shape (n, d).
+        """
         if not len(rows):
             return
         top = int(rows.max()) + 1
@@ -98,9 +127,14 @@ class VectorTable:
         return found
 
     def similarities(self, rows: Rows, queries: Vectors) -> Vectors:
-        """Dot products of every query with every row, shape (len(queries), len(rows)).
+        """Dot products of every query with every row, in blocks: a million rows need no copy of themselves.
 
-        Taken in blocks, so that a million rows do not need another copy of themselves.
+        Args:
+            rows: row numbers, of shape (m,).
+            queries: of shape (n, d).
+
+        Returns:
+            An array of shape (n, m).
         """
         blocks = [self._products(rows[at : at + _BLOCK], queries) for at in range(0, len(rows), _BLOCK)]
         return np.concatenate(blocks, axis=1) if blocks else np.zeros((len(queries), 0), dtype=np.float32)
@@ -149,7 +183,13 @@ class ChromaIndex:
     """
 
     def __init__(self, folder: Path, name: str, *, create: bool, embedder: str = "") -> None:
-        """Open the collection `name`, or make it.
+        """Open a collection, or create it.
+
+        Args:
+            folder: of the Chroma database.
+            name: of the collection.
+            create: create the collection instead of opening it.
+            embedder: the fingerprint that a new collection records.
 
         Raises:
             CatalogueError: it is not there, is damaged, or was not made by Tanqu.
@@ -193,7 +233,12 @@ class ChromaIndex:
             return int(self._collection.count())
 
     def put(self, ids: Sequence[str], vectors: Vectors) -> None:
-        """Add or replace vectors; zero rows, which have no direction, are removed instead."""
+        """Add or replace vectors; zero rows, which have no direction, are removed instead.
+
+        Args:
+            ids: of items.
+            vectors: centred, of shape (len(ids), d).
+        """
         filled = np.any(vectors != 0, axis=1)
         kept = [id_ for id_, keep in zip(ids, filled, strict=True) if keep]
         self.delete([id_ for id_, keep in zip(ids, filled, strict=True) if not keep])
@@ -210,7 +255,15 @@ class ChromaIndex:
                 self._collection.delete(ids=list(ids[at : at + self._batch]))
 
     def query(self, vectors: Vectors, k: int) -> list[list[tuple[str, float]]]:
-        """The `k` nearest ids of each vector with their cosine similarity, best first; approximate."""
+        """The nearest ids of each vector; approximate.
+
+        Args:
+            vectors: centred, of shape (n, d).
+            k: how many for each.
+
+        Returns:
+            One list of (id, cosine similarity) pairs per vector, best first.
+        """
         with _explained(self._folder):
             found = self._collection.query(
                 query_embeddings=np.ascontiguousarray(vectors), n_results=k, include=["distances"]

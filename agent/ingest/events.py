@@ -19,10 +19,19 @@ def event_id(
     time: datetime | None = None,
     occurrence: int = 0,
 ) -> str:
-    """The id of an event that came without one: 20 hexadecimal digits, the same for the same event.
+    """The id of an event that came without one, the same for the same event.
 
-    `occurrence` numbers events of one source that are alike in everything, from 0. A time without a zone
-    counts as UTC.
+    Args:
+        user: the id of the user.
+        action: what the user did.
+        item: the id of the item, if there is one.
+        query: the words of a search, if there are any.
+        value: stars, seconds or a count, by the action.
+        time: when it happened; without a zone it counts as UTC.
+        occurrence: numbers the events of one source that are alike in everything, from 0.
+
+    Returns:
+        20 hexadecimal digits.
     """
     moment = None if time is None else (time if time.tzinfo else time.replace(tzinfo=UTC))
     when = None if moment is None else moment.astimezone(UTC).isoformat()

@@ -66,6 +66,9 @@ def read_items(path: str | Path, strict: bool = False) -> Loaded[Item]:
     In CSV, tags are separated by `|`, and a column `attributes.price` gives an attribute; its numbers are
     read as numbers. With `strict`, one problem refuses the whole file.
 
+    Returns:
+        The items in order, and the problems of the lines that were left out.
+
     Raises:
         InputError: the file cannot be read, no line of it can be used, or `strict` and a problem.
     """
@@ -75,8 +78,11 @@ def read_items(path: str | Path, strict: bool = False) -> Loaded[Item]:
 def read_events(path: str | Path, strict: bool = False) -> Loaded[Event]:
     """The events of a file with the fields id, user, item or query, action, value and time.
 
-    An event without an id gets one from what it says (`event_id`), so that reading a file twice gives the
+    An event without an id gets one from its content (`event_id`), so that reading a file twice gives the
     same ids. With `strict`, one problem refuses the whole file.
+
+    Returns:
+        The events in order, and the problems of the lines that were left out.
 
     Raises:
         InputError: the file cannot be read, no line of it can be used, or `strict` and a problem.

@@ -39,7 +39,16 @@ def taken_to(took: Took = "seen") -> list[sa.ColumnElement[bool]]:
 
 
 def record_events(connection: Connection, events: Iterable[Event], stamp: int) -> RecordResult:
-    """Store events in order of arrival; one without a time happened at `stamp`."""
+    """Store events in order of arrival.
+
+    Args:
+        connection: that of the transaction.
+        events: of any users; of equal ids the last one wins.
+        stamp: the time of events without one, in microseconds since 1970.
+
+    Returns:
+        How many were new, replaced and unchanged.
+    """
     if connection.dialect.name == "postgresql":
         # It plans the look-up of ids while the table is empty, and would go on to read all of it.
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")

@@ -5,21 +5,19 @@ be taken out as JSON (`export_user`) and removed without a trace (`forget_user`)
 """
 
 import reprlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from itertools import groupby
 from typing import Any, get_args
 
 import sqlalchemy as sa
 from pydantic import JsonValue, ValidationError
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError, OperationalError
 
-from ...models.errors import CatalogueError, InputError, NotFoundError
-from ...models.records import Event, Profile, Run
-from ...vectorstore import METADATA, ItemRows, create_tables
-from .event_rows import event_of, record_events, refuse_taken_ids, taken_to
+from ...models.errors import InputError, NotFoundError
+from ...models.records import Profile, Run
+from ...vectorstore import METADATA, ItemRows
+from .event_rows import record_events, refuse_taken_ids
+from .event_store import EventStore
 from .model_cache import NameCache
 from .stored_runs import (
     CITATIONS,
@@ -34,20 +32,15 @@ from .stored_runs import (
     restored,
 )
 from .tables import (
-    BATCH,
-    CLOCK,
     EDITS,
     EVENTS,
     IDS_PER_QUERY,
     LIKED_FROM,
-    META,
-    REMOVALS,
     Edit,
     EditKind,
     Forgotten,
     ProfileVersion,
     RecordResult,
-    T,
     Took,
     UserData,
     affected,
@@ -65,46 +58,17 @@ from .tables import (
 RUNS_KEPT = 20
 
 
-class Memory:
+class Memory(EventStore):
     """Events, profiles, edits and runs of all users in one SQL database (SQLite or PostgreSQL)."""
 
     def __init__(self, engine: sa.Engine, runs_kept: int = RUNS_KEPT) -> None:
         """Create the tables that are not there yet; of each user the last `runs_kept` runs are kept."""
-        self.engine = self._engine = engine
-        self._sqlite = engine.dialect.name == "sqlite"
-        create_tables(engine)
+        super().__init__(engine)
         self._runs_kept = runs_kept
         self._items = ItemRows(engine)
         self.names = NameCache(engine)
-        if self.meta(CLOCK) is None:
-            self._start_clock()
 
-    # Events
-
-    def record(self, events: Iterable[Event], now: datetime | None = None) -> RecordResult:
-        """Keep all events or, if something fails, none; an id that is known is replaced, the last one wins.
-
-        Ids are unique over all users. Events without a time get `now` (default: the present). An event
-        equal to the stored one keeps its time and place, so recording a file twice changes nothing.
-        """
-        with self._transaction() as connection:
-            return record_events(connection, events, ticks_of(now))
-
-    def events(self, user: str) -> list[Event]:
-        """All events of a user, oldest first; of equal time, in order of arrival."""
-        query = sa.select(EVENTS).where(EVENTS.c.user == user).order_by(EVENTS.c.time, EVENTS.c.seq)
-        return self._all(query, event_of)
-
-    def recent(self, user: str, n: int) -> list[Event]:
-        """The last `n` events of a user, oldest first."""
-        query = sa.select(EVENTS).where(EVENTS.c.user == user)
-        query = query.order_by(EVENTS.c.time.desc(), EVENTS.c.seq.desc()).limit(max(n, 0))
-        return self._all(query, event_of)[::-1]
-
-    def users(self) -> dict[str, int]:
-        """The users that have events, in order of their id, each with how many."""
-        query = sa.select(EVENTS.c.user, sa.func.count()).group_by(EVENTS.c.user)
-        return dict(sorted(self._all(query, lambda row: (str(row[0]), int(row[1])))))
+    # Users
 
     def has_user(self, user: str) -> bool:
         """Whether anything at all is remembered of `user`, even if it is no event."""
@@ -112,52 +76,13 @@ class Memory:
         queries = (sa.select(sa.literal(1)).where(table.c.user == user).limit(1) for table in tables)
         return any(self._all(query, bool) for query in queries)
 
-    def consumed(self, user: str) -> set[str]:
-        """The ids of all items that a user has any event with, disliked ones included."""
-        query = sa.select(EVENTS.c.item).where(EVENTS.c.user == user, EVENTS.c.item.is_not(None)).distinct()
-        return set(self._all(query, lambda row: str(row[0])))
-
-    def all_sequences(self) -> Iterator[tuple[str, list[str]]]:
-        """Each user with the items they took to, in order of time; rows are streamed, not held.
-
-        Dislikes, ratings below 3 and returns are left out, and so are users with nothing else. Exhaust or
-        close the iterator before `forget_user`: an open reader keeps old pages on the disk.
-        """
-        query = (
-            sa.select(EVENTS.c.user, EVENTS.c.item)
-            .where(*taken_to())
-            .order_by(EVENTS.c.user, EVENTS.c.time, EVENTS.c.seq)
-        )
-        with self._transaction() as connection:
-            rows = connection.execution_options(yield_per=BATCH).execute(query)
-            for user, group in groupby(rows, key=lambda row: row[0]):
-                yield user, [row[1] for row in group]
-
-    def popularity(self) -> dict[str, int]:
-        """How many users took to each item (as in `all_sequences`), the most popular first, then by id."""
-        query = sa.select(EVENTS.c.item, sa.func.count(sa.distinct(EVENTS.c.user))).where(*taken_to())
-        counts = self._all(query.group_by(EVENTS.c.item), lambda row: (str(row[0]), int(row[1])))
-        return dict(sorted(counts, key=lambda pair: (-pair[1], pair[0])))
-
-    def users_of(self, item: str, took: Took) -> set[str]:
-        """The users who took to an item in this way."""
-        query = sa.select(EVENTS.c.user).where(EVENTS.c.item == item, *taken_to(took)).distinct()
-        return set(self._all(query, lambda row: str(row[0])))
-
-    @property
-    def version(self) -> int:
-        """A number that grows whenever an event is added, replaced or forgotten; caches are keyed by it."""
-        return int(self.meta(CLOCK) or 0)
-
-    @property
-    def removals(self) -> int:
-        """How often events were taken out: what was counted with them must not be used any more."""
-        return int(self.meta(REMOVALS) or 0)
-
     def forget_events(self, user: str, ids: Iterable[str]) -> Forgotten:
         """Remove events of a user, and the profile versions and runs that rest on them; edits stay.
 
         Ids that are not this user's are ignored.
+
+        Returns:
+            How many rows were removed, and whether their bytes were overwritten.
 
         Raises:
             CatalogueError: the rows are gone, but another process keeps their bytes on the disk.
@@ -173,12 +98,18 @@ class Memory:
                 removed += remove_runs(connection, user, gone) + remove_profiles(connection, user, gone)
                 removed += remove_cached_answers(connection, user)
         # Even if nothing was there: an earlier attempt may have been cut off before the scrubbing.
-        return Forgotten(removed, scrub(self._engine))
+        return Forgotten(removed, scrub(self.engine))
 
     def redact(self, user: str, ids: Iterable[str], change: Callable[[Profile], Profile]) -> Forgotten:
-        """Take what was made of these events out of everything that is stored, and leave the events.
+        """Remove what was derived from events from everything that is stored, and leave the events.
 
-        `change` is applied to every profile version; names, and the runs that cite one of the events, go.
+        Args:
+            user: whose events they are.
+            ids: of the events; the runs that rest on one of them are removed.
+            change: is applied to every stored profile version.
+
+        Returns:
+            How many rows were removed, and whether their bytes were overwritten.
 
         Raises:
             CatalogueError: the rows are changed, but another process keeps their bytes on the disk.
@@ -187,7 +118,7 @@ class Memory:
             lock_writers(connection)
             change_profiles(connection, user, change)
             removed = remove_runs(connection, user, ids) + remove_cached_answers(connection, user)
-        return Forgotten(removed, scrub(self._engine))
+        return Forgotten(removed, scrub(self.engine))
 
     # Profiles
 
@@ -197,7 +128,10 @@ class Memory:
             return add_profile(connection, profile, ticks_of(now))
 
     def profile(self, user: str, version: int | None = None) -> Profile | None:
-        """The newest profile of a user (None if there is none), or the one of that version.
+        """A stored profile of a user.
+
+        Returns:
+            The one of that version, or the newest; None if there is none at all.
 
         Raises:
             NotFoundError: there is no such version.
@@ -231,7 +165,16 @@ class Memory:
     def add_edit(
         self, user: str, kind: EditKind, payload: dict[str, JsonValue], now: datetime | None = None
     ) -> Edit:
-        """Keep a correction after the others.
+        """Store a correction of the profile after the others.
+
+        Args:
+            user: whose profile it is.
+            kind: mute, pin, rename or forget.
+            payload: what the kind needs, as JSON with finite numbers.
+            now: the time of the correction; None is the present.
+
+        Returns:
+            The correction as it was stored.
 
         Raises:
             InputError: the kind is unknown or the payload is not JSON.
@@ -252,7 +195,10 @@ class Memory:
         return self._all(query, edit_of)
 
     def undo(self, user: str) -> Edit:
-        """Take back the last correction in force and return it.
+        """Take back the last correction in force.
+
+        Returns:
+            That correction.
 
         Raises:
             NotFoundError: there is none.
@@ -285,19 +231,6 @@ class Memory:
         """The newest run of a user; None if there is none."""
         return next(iter(self.runs(user, 1)), None)
 
-    # Small facts
-
-    def meta(self, name: str) -> str | None:
-        """What was kept under `name` (the scenario, for one); None if nothing."""
-        found = self._all(sa.select(META.c.value).where(META.c.name == name), lambda row: str(row[0]))
-        return found[0] if found else None
-
-    def set_meta(self, name: str, value: str) -> None:
-        """Keep `value` under `name`, in place of what was there."""
-        with self._transaction() as connection:
-            connection.execute(sa.delete(META).where(META.c.name == name))
-            connection.execute(sa.insert(META).values(name=name, value=value))
-
     # The user's data as a whole
 
     def export_user(self, user: str) -> dict[str, Any]:
@@ -311,10 +244,18 @@ class Memory:
         return data.model_dump(mode="json")
 
     def import_user(self, data: object, *, replace: bool = False, now: datetime | None = None) -> str:
-        """Take in what `export_user` gave and return the user; `export_user` then gives the same again.
+        """Store what `export_user` gave; `export_user` then gives the same again.
+
+        Args:
+            data: the export.
+            replace: remove what is stored of this user first.
+            now: the time of events that have none, and of the profile; None is the present.
+
+        Returns:
+            The user of the export.
 
         Raises:
-            InputError: the data is not an export, speaks of several users or takes an event id of another
+            InputError: the data is not an export, holds data of several users or takes an event id of another
                 user; or there is data of this user already and `replace` is not set. Nothing is changed.
         """
         found = user_data(data)
@@ -338,12 +279,15 @@ class Memory:
 
         What other users did, and items that carry the user's name, are not the user's rows and stay.
 
+        Returns:
+            How many rows were removed, and whether their bytes were overwritten.
+
         Raises:
             CatalogueError: the rows are gone, but another process keeps their bytes on the disk.
         """
         with self._transaction() as connection:
             removed = self._delete_user(connection, user)
-        return Forgotten(removed, scrub(self._engine))
+        return Forgotten(removed, scrub(self.engine))
 
     def _delete_user(self, connection: Connection, user: str) -> int:
         present = set(sa.inspect(connection).get_table_names())
@@ -361,36 +305,6 @@ class Memory:
         newest = query.order_by(PROFILES.c.version.desc()).limit(1)
         found = self._all(newest, lambda row: Profile.model_validate_json(row[0]))
         return found[0] if found else None
-
-    def _all(self, query: sa.Select[Any], read: Callable[[Any], T]) -> list[T]:
-        """Every row of a query, read; Any because a row has the columns that its query names."""
-        with self._transaction() as connection:
-            return [read(row) for row in connection.execute(query)]
-
-    def _start_clock(self) -> None:
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(sa.insert(META).values(name=CLOCK, value="0"))
-        except IntegrityError:
-            return  # another process was faster; its row is as good
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """All or nothing; on SQLite, what is deleted is overwritten with zeros."""
-        try:
-            with self._engine.begin() as connection:
-                if self._sqlite:
-                    connection.exec_driver_sql("PRAGMA secure_delete=ON")
-                yield connection
-        except OperationalError as error:
-            msg = (
-                f"the database cannot be used, nothing was changed: {error.orig}; see that no other process "
-            )
-            msg += "is writing and that the disk is not full, then try again"
-            raise CatalogueError(msg) from error
-        except UnicodeEncodeError as error:
-            msg = f"the text {error.object[:100]!r} is not valid Unicode and cannot be stored or looked up"
-            raise InputError(msg) from error
 
 
 __all__ = ["LIKED_FROM", "Edit", "EditKind", "Forgotten", "Memory", "RecordResult", "Took"]

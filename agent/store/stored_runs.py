@@ -96,6 +96,9 @@ def restored(text: str, items: Callable[[Sequence[str]], Sequence[Item]]) -> Run
     Args:
         text: what `stored` gave.
         items: looks up items of the catalogue by id; a candidate that was deleted has its id as its title.
+
+    Returns:
+        The run with its candidates, their values rounded to six digits.
     """
     kept = StoredRun.model_validate_json(text)
     columns = kept.candidates
@@ -138,7 +141,16 @@ def _rounded(value: float) -> float:
 
 
 def add_run(connection: Connection, run: Run, kept: int) -> int:
-    """Store a run and remove the user's oldest ones beyond `kept`; returns its number."""
+    """Store a run and remove the user's oldest ones.
+
+    Args:
+        connection: that of the transaction.
+        run: the run.
+        kept: how many runs of the user are kept, this one included.
+
+    Returns:
+        The number of the run.
+    """
     row = {"user": run.user, "created": ticks_of(run.created), "json": stored(run)}
     key = connection.execute(sa.insert(RUNS).values(row)).inserted_primary_key
     number = int(key[0]) if key else 0
@@ -149,7 +161,16 @@ def add_run(connection: Connection, run: Run, kept: int) -> int:
 
 
 def remove_runs(connection: Connection, user: str, events: Iterable[str]) -> int:
-    """Remove the runs of a user that rest on one of the events; how many they were."""
+    """Remove the runs of a user that rest on one of the events.
+
+    Args:
+        connection: that of the transaction.
+        user: whose runs they are.
+        events: ids of events.
+
+    Returns:
+        How many were removed.
+    """
     return _delete_runs(connection, user, _resting_on(connection, RUN_EVENTS, user, events))
 
 
@@ -166,7 +187,16 @@ def _delete_runs(connection: Connection, user: str, numbers: Iterable[int]) -> i
 
 
 def add_profile(connection: Connection, profile: Profile, stamp: int) -> int:
-    """Store a profile as a new version unless it equals the newest one; returns the number of its version."""
+    """Store a profile as a new version unless it equals the newest one.
+
+    Args:
+        connection: that of the transaction.
+        profile: the profile.
+        stamp: when it was made, in microseconds since 1970.
+
+    Returns:
+        The number of its version, from 1.
+    """
     lock_writers(connection)
     query = sa.select(PROFILES.c.version, PROFILES.c.json).where(PROFILES.c.user == profile.user)
     newest = connection.execute(query.order_by(PROFILES.c.version.desc()).limit(1)).first()
@@ -181,7 +211,13 @@ def add_profile(connection: Connection, profile: Profile, stamp: int) -> int:
 
 
 def change_profiles(connection: Connection, user: str, change: Callable[[Profile], Profile]) -> None:
-    """Apply a change to every stored version of a user's profile."""
+    """Apply a change to every stored version of a user's profile.
+
+    Args:
+        connection: that of the transaction.
+        user: whose profile it is.
+        change: gives the profile that is stored instead.
+    """
     for row in connection.execute(sa.select(PROFILES).where(PROFILES.c.user == user)).all():
         changed = change(Profile.model_validate_json(row.json))
         text = changed.model_dump_json()
@@ -193,7 +229,16 @@ def change_profiles(connection: Connection, user: str, change: Callable[[Profile
 
 
 def remove_profiles(connection: Connection, user: str, events: Iterable[str]) -> int:
-    """Remove the profile versions of a user that rest on one of the events; how many they were."""
+    """Remove the profile versions of a user that rest on one of the events.
+
+    Args:
+        connection: that of the transaction.
+        user: whose profile versions they are.
+        events: ids of events.
+
+    Returns:
+        How many were removed.
+    """
     removed = 0
     for part in chunks(_resting_on(connection, PROFILE_EVENTS, user, events), IDS_PER_QUERY):
         own = (PROFILE_EVENTS.c.user == user, PROFILE_EVENTS.c.version.in_(part))

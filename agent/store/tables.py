@@ -61,6 +61,11 @@ REMOVALS = "memory.removals"
 BATCH = 10_000
 IDS_PER_QUERY = 500  # far below every database's limit of parameters
 
+_NOT_SCRUBBED = (
+    "the rows are removed, but their bytes may still be on the disk ({}): close every other program that uses "
+    "this home and repeat the command"
+)
+
 T = TypeVar("T")
 
 
@@ -212,15 +217,7 @@ def scrub(engine: sa.Engine) -> bool:
             connection.exec_driver_sql("VACUUM")
             busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
     except OperationalError as error:
-        raise _not_scrubbed(str(error.orig)) from error
+        raise CatalogueError(_NOT_SCRUBBED.format(error.orig)) from error
     if busy:
-        raise _not_scrubbed("the log is in use")
+        raise CatalogueError(_NOT_SCRUBBED.format("the log is in use"))
     return True
-
-
-def _not_scrubbed(reason: str) -> CatalogueError:
-    """The error for bytes that could not be overwritten."""
-    return CatalogueError(
-        f"the rows are removed, but their bytes may still be on the disk ({reason}): close every other "
-        "program that uses this home and repeat the command"
-    )

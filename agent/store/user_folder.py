@@ -20,6 +20,9 @@ OLD_CHATS = "chats"  # of all users, in homes of format 1
 def user_folder(home: Path, user: str) -> Path:
     """The folder `users/<plain characters of the id>-<hash>` of a user, created for its owner only.
 
+    Returns:
+        The path of the folder in `home`.
+
     Raises:
         CatalogueError: it cannot be created.
     """
@@ -28,6 +31,9 @@ def user_folder(home: Path, user: str) -> Path:
 
 def reports_folder(home: Path, user: str) -> Path:
     """The folder of the reports that the chat writes for a user, created for its owner only.
+
+    Returns:
+        The path of the folder in `home`.
 
     Raises:
         CatalogueError: it cannot be created.

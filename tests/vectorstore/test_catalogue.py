@@ -660,7 +660,7 @@ def counted(store: Catalogue) -> list[str]:
         def batches(self, size: int, every: int = 1) -> Iterator[list[Entry]]:
             raise AssertionError
 
-    store._items = Counting(store._items.engine)
+    store._items = store._words._items = Counting(store._items.engine)
     return read
 
 
