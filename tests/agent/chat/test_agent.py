@@ -195,7 +195,7 @@ def test_a_chat_leaves_the_recommender_as_it_was_given(tmp_path: Path) -> None:
     with _recommender(tmp_path) as recommender:
         settings = recommender.settings
         with ChatAgent(recommender, USER) as agent:
-            agent.set_model(ScriptedModel(reply=lambda _prompt: NAME))
+            agent.set_model(ScriptedModel(reply=lambda _prompt: '{"keyword":"太空电影","theme":"太空"}'))
             agent.set_language("zh")
             agent.explore = 0.5
             assert agent.send("谢谢").text
