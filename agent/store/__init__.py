@@ -9,7 +9,7 @@ from .memory import Memory
 from .model_cache import ALL_USERS, NameCache, ScoreCache, key_of
 from .tables import LIKED_FROM, Edit, EditKind, Forgotten, RecordResult, Took
 from .upgrade import upgrade_home
-from .user_folder import (
+from .user_files import (
     refuse_open_chat,
     remove_reports,
     remove_user_folder,

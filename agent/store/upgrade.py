@@ -29,7 +29,7 @@ from .stored_runs import (
     stored,
 )
 from .tables import META, lock_writers
-from .user_folder import CONVERSATIONS, OLD_CHATS, REPORTS, TYPED, USERS
+from .user_files import CONVERSATIONS, OLD_CHATS, REPORTS, TYPED, USERS
 
 FORMAT = 2
 _NAME = "format"
