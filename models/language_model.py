@@ -1,14 +1,13 @@
 """The language model as the rest of Tanqu sees it: prompts in, texts and probabilities out.
 
-`LanguageModel` is the one protocol to know. `LlamaModel` (llama.py) runs a GGUF file; `ScriptedModel`
-answers from a list and lets tests run without one.
+`LanguageModel` is the protocol. `LlamaModel` (models/engine) implements it with llama.cpp, `ScriptedModel`
+(scripted_model.py) with a list of replies, for tests.
 """
 
-import asyncio
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -24,7 +23,7 @@ OnText = Callable[[int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of a prompt: scaffold (ours) or data (anybody's, never read as a control token)."""
+    """A piece of a prompt: instructions of ours, or untrusted data, which is never read as a control token."""
 
     text: str
     data: bool = False
@@ -34,7 +33,7 @@ class Segment:
 class Message:
     """One turn. A last turn of the assistant is left open, and the model goes on from there.
 
-    `keep` marks that the prompt up to the end of this many segments is worth caching.
+    `keep` marks that the KV cache of the prompt up to the end of this many segments is worth keeping.
     """
 
     role: Role
@@ -51,14 +50,14 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The prompt as a person reads it, without the model's own turn markers."""
+        """The prompt in readable form, without the model's own turn markers."""
         turns = (f"[{m.role}]\n" + "".join(s.text for s in m.segments) for m in self.messages)
         return "\n".join(turns)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call cost: tokens read (of which came from a cache), tokens written, seconds."""
+    """What a call cost: prompt tokens (how many of them were cached), output tokens, seconds."""
 
     prompt_tokens: int
     cached_tokens: int
@@ -81,16 +80,22 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A text that the model wrote. `finish` is "stop" (it ended), or "length" (the limit ended it)."""
+    """A generated text. `finish` is "stop" (the model or the grammar ended it) or "length" (the token limit did)."""
 
     text: str
     tokens: tuple[Token, ...]
     finish: Literal["stop", "length"]
 
     def probability(self, start: int = 0, end: int | None = None) -> float:
-        """The geometric mean probability of the tokens within the characters `start` to `end`, 0 to 1.
+        """The geometric mean probability of the tokens of a span.
 
-        Tokens that lie only partly within the span count; forced tokens (certain) do not.
+        Args:
+            start: the first character.
+            end: the character after the last; None is the end of the text.
+
+        Returns:
+            0 to 1. A token that lies partly in the span counts, one that the grammar forced does not;
+            1 where none counts.
         """
         stop = len(self.text) if end is None else end
         chosen = [t.logprob for t in self.tokens if t.end > start and t.start < stop and t.logprob < 0.0]
@@ -132,11 +137,11 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long an output may get and how it is drawn.
+    """How long an output may get and how it is sampled.
 
-    Temperature 0 is greedy; above it, `seed` makes the draw repeatable. `deadline` is in seconds from
-    the call; past it, or soon after `cancel` is set, the call ends with CancelledError. A chat
-    (priority 0) goes before a batch (9).
+    Temperature 0 is greedy decoding; above it, `seed` makes sampling repeatable. `deadline` is in seconds
+    from the call; past it, or soon after `cancel` is set, the call ends with CancelledError. Lower
+    priorities go first: a chat (0) before a batch (9).
     """
 
     max_tokens: int = 128
@@ -156,7 +161,7 @@ class LanguageModel(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call the model in a report."""
+        """The model's name, for reports."""
         ...
 
     @property
@@ -186,16 +191,43 @@ class LanguageModel(Protocol):
         limits: Limits = DEFAULT_LIMITS,
         on_text: OnText | None = None,
     ) -> tuple[list[Generated], Usage]:
-        """Continue several prompts in one batch; what they have in common is read once.
+        """Continue several prompts in one batch; their common prefix is read once.
 
-        Returns one result per prompt, in order. Raises PromptTooLongError, GrammarError, CancelledError.
+        Args:
+            prompts: what to continue.
+            constraint: what each output must look like; None is free text.
+            limits: length, sampling, deadline and priority.
+            on_text: receives each piece of text as soon as it is decoded, on the model's thread.
+
+        Returns:
+            One result per prompt, in order, and what the call cost.
+
+        Raises:
+            PromptTooLongError: a prompt is longer than the context.
+            GrammarError: the constraint cannot be compiled.
+            CancelledError: the deadline passed, or `limits.cancel` was set.
+            ModelError: the model is closed, or it could not decode.
         """
         ...
 
     def score(
         self, prompt: Prompt, continuations: Sequence[str], *, limits: Limits = DEFAULT_LIMITS
     ) -> tuple[list[Scored], Usage]:
-        """Log-probabilities of each continuation (plain data) after `prompt`, in order."""
+        """Score continuations by their log-likelihood given the prompt.
+
+        Args:
+            prompt: what each of them follows.
+            continuations: untrusted data, never read as control tokens.
+            limits: deadline and priority.
+
+        Returns:
+            One result per continuation, in order, and what the call cost.
+
+        Raises:
+            PromptTooLongError: the prompt with its longest continuation is longer than the context.
+            CancelledError: the deadline passed, or `limits.cancel` was set.
+            ModelError: the model is closed, or it could not decode.
+        """
         ...
 
     def forget(self, owner: str) -> None:
@@ -211,7 +243,18 @@ def generate(
     limits: Limits = DEFAULT_LIMITS,
     on_text: Callable[[str], None] | None = None,
 ) -> tuple[Generated, Usage]:
-    """Continue one prompt."""
+    """Continue one prompt; see `LanguageModel.generate_many`.
+
+    Args:
+        model: the model.
+        prompt: what to continue.
+        constraint: what the output must look like; None is free text.
+        limits: length, sampling, deadline and priority.
+        on_text: receives each piece of text as soon as it is decoded, on the model's thread.
+
+    Returns:
+        The text, and what the call cost.
+    """
     relay = None if on_text is None else lambda _index, text: on_text(text)
     results, usage = model.generate_many([prompt], constraint=constraint, limits=limits, on_text=relay)
     return results[0], usage
@@ -220,9 +263,16 @@ def generate(
 def fitted(
     model: LanguageModel, render: Callable[[Sequence[T]], Prompt], lines: Sequence[T], room: int
 ) -> tuple[Prompt, int]:
-    """The prompt over as many of the last `lines` as fit with `room` tokens of output; how many were cut.
+    """The prompt with as many lines of history as fit into the context; the oldest are cut first.
 
-    The first lines, which are the oldest events, are cut first.
+    Args:
+        model: counts the tokens.
+        render: makes the prompt of some of the lines.
+        lines: the history, oldest first.
+        room: tokens to leave for the output.
+
+    Returns:
+        The prompt, and how many lines were cut.
 
     Raises:
         PromptTooLongError: it does not fit without any line.
@@ -245,36 +295,3 @@ def fitted(
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle, high)
     return render(lines[high:]), high
-
-
-async def generate_async(
-    model: LanguageModel,
-    prompts: Sequence[Prompt],
-    *,
-    constraint: Constraint | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-    on_text: OnText | None = None,
-) -> tuple[list[Generated], Usage]:
-    """`generate_many` without blocking the event loop. Cancelling the task stops the model.
-
-    `on_text` is called on the model's thread.
-    """
-    return await _awaited(
-        lambda own: model.generate_many(prompts, constraint=constraint, limits=own, on_text=on_text), limits
-    )
-
-
-async def score_async(
-    model: LanguageModel, prompt: Prompt, continuations: Sequence[str], *, limits: Limits = DEFAULT_LIMITS
-) -> tuple[list[Scored], Usage]:
-    """`score` without blocking the event loop. Cancelling the task stops the model."""
-    return await _awaited(lambda own: model.score(prompt, continuations, limits=own), limits)
-
-
-async def _awaited(call: Callable[[Limits], T], limits: Limits) -> T:
-    cancel = limits.cancel or threading.Event()
-    try:
-        return await asyncio.to_thread(call, replace(limits, cancel=cancel))
-    except asyncio.CancelledError:
-        cancel.set()
-        raise

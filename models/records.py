@@ -172,12 +172,12 @@ class Profile(Record):
     @property
     def positive(self) -> tuple[Interest, ...]:
         """The interests that draw items up."""
-        return tuple(one for one in self.interests if one.polarity == "positive")
+        return tuple(interest for interest in self.interests if interest.polarity == "positive")
 
     @property
     def negative(self) -> tuple[Interest, ...]:
         """The interests that push items down."""
-        return tuple(one for one in self.interests if one.polarity == "negative")
+        return tuple(interest for interest in self.interests if interest.polarity == "negative")
 
 
 class Bridge(Record):
@@ -189,7 +189,7 @@ class Bridge(Record):
 
 
 class Candidate(Record):
-    """An item that was found, with the score of each channel that found it (larger is better).
+    """An item that was retrieved, with its score in each channel that retrieved it (larger is better).
 
     One of a topic that the user has not touched matches no interest: it has a bridge (`new_for_you`).
     """

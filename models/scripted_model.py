@@ -26,8 +26,8 @@ Reply = str | Callable[[Prompt], str]
 class ScriptedModel:
     """A model for tests: replies from a queue or by a function, scores by a function.
 
-    `history` keeps every prompt it was shown. A constraint's schema validates the scripted reply, so
-    that a test cannot feed what the grammar would not let through.
+    `history` keeps every prompt. A constraint's schema validates the scripted reply, so that a test cannot
+    use a reply that the grammar would not allow.
     """
 
     replies: list[Reply] = field(default_factory=list)
@@ -62,7 +62,20 @@ class ScriptedModel:
         limits: Limits = DEFAULT_LIMITS,
         on_text: OnText | None = None,
     ) -> tuple[list[Generated], Usage]:
-        """Answer from the queue, then by `reply`; raises ModelError when both have run out."""
+        """Answer from the queue, then by `reply`.
+
+        Args:
+            prompts: what to answer, each by the next reply.
+            constraint: its pydantic schema, if any, validates the reply.
+            limits: only `cancel` counts.
+            on_text: receives each reply whole.
+
+        Returns:
+            One reply per prompt, in order, with one token per character, and a usage of estimated tokens.
+
+        Raises:
+            ModelError: no reply is left, or the call was cancelled.
+        """
         _refuse_cancelled(limits)
         with self._lock:
             texts = [self._next(prompt) for prompt in prompts]
@@ -78,7 +91,16 @@ class ScriptedModel:
     def score(
         self, prompt: Prompt, continuations: Sequence[str], *, limits: Limits = DEFAULT_LIMITS
     ) -> tuple[list[Scored], Usage]:
-        """One log-probability per continuation, by `scorer`."""
+        """One log-probability per continuation, by `scorer`.
+
+        Args:
+            prompt: passed to `scorer`.
+            continuations: the texts to score.
+            limits: only `cancel` counts.
+
+        Returns:
+            One score per continuation, in order, and a usage of estimated tokens.
+        """
         _refuse_cancelled(limits)
         with self._lock:
             self.history.append(prompt)
@@ -86,7 +108,7 @@ class ScriptedModel:
         return scores, Usage(self.count(prompt), 0, 0, 0.0)
 
     def forget(self, owner: str) -> None:
-        """Remember that `owner` was to be forgotten, and drop their prompts."""
+        """Note the call in `forgotten`, and drop the owner's prompts."""
         with self._lock:
             self.forgotten.append(owner)
             self.history = [prompt for prompt in self.history if prompt.owner != owner]

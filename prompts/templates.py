@@ -1,8 +1,8 @@
 """Prompt templates: one per task and language (`name.zh.j2`, `name.en.j2`), and `render`.
 
 A template is plain text with turns marked by lines `[[system]]`, `[[user]]`, `[[assistant]]`; a last
-`[[assistant]]` turn is left open for the model to go on. A line `[[keep]]` says that the prompt up to
-there is worth caching. Whatever a `{{ variable }}` prints becomes *data*: it is cleaned, capped, and
+`[[assistant]]` turn is left open for the model to continue. A line `[[keep]]` marks that the KV cache of the
+prompt up to there is worth keeping. Whatever a `{{ variable }}` prints becomes *data*: it is cleaned, capped, and
 reaches the model as tokens that can never be control tokens or turn markers, whatever it says.
 """
 
@@ -63,6 +63,15 @@ class Prompts:
     def render(self, name: str, language: str, *, owner: str = "", **values: object) -> Prompt:
         """Fill the template `name.language.j2`.
 
+        Args:
+            name: the task, such as "interest".
+            language: "zh" or "en".
+            owner: the user whose texts the values hold, empty for none.
+            values: the variables of the template; what they print is data, never instructions.
+
+        Returns:
+            The prompt, turn by turn.
+
         Raises:
             InputError: the template is missing, wrong, or needs a value that was not given.
         """
@@ -75,7 +84,10 @@ class Prompts:
         return Prompt(tuple(turns), owner)
 
     def fingerprint(self, language: str) -> str:
-        """12 hex digits over all templates of a language: it changes with any word of them.
+        """A hash over all templates of a language.
+
+        Returns:
+            12 hexadecimal digits.
 
         Raises:
             InputError: one of them cannot be read.
@@ -95,7 +107,10 @@ class Prompts:
 
 
 def _turns(text: str) -> list[Message]:
-    """Split rendered text at the turn markers, which only scaffold can hold.
+    """Split rendered text at the turn markers, which data cannot contain.
+
+    Returns:
+        The messages in order.
 
     Raises:
         ValueError: there is text before the first marker, or no marker at all.
@@ -172,7 +187,20 @@ def item_line(item: Item) -> str:
 
 
 def render(name: str, language: str, *, owner: str = "", **values: object) -> Prompt:
-    """Fill one of our own templates."""
+    """Fill one of our own templates.
+
+    Args:
+        name: the task, such as "interest".
+        language: "zh" or "en".
+        owner: the user whose texts the values hold, empty for none.
+        values: the variables of the template; what they print is data, never instructions.
+
+    Returns:
+        The prompt, turn by turn.
+
+    Raises:
+        InputError: a value is missing.
+    """
     return _default.render(name, language, owner=owner, **values)
 
 

@@ -1,4 +1,4 @@
-"""What is in force on this machine, and what it costs."""
+"""`tanqu doctor`: versions, settings in force, the model and what it costs on this machine."""
 
 import importlib.metadata
 import platform
@@ -23,7 +23,12 @@ _PACKAGES = ("tanqu", "llama-cpp-python", "llguidance", "chromadb", "langchain",
 def examine(settings: Settings, checker: ModelChecker | None = None) -> dict[str, object]:
     """Versions, hardware, model, embedder and home, each checked as far as that is cheap.
 
-    `checker` knows the results of earlier trials; nothing is tried now.
+    Args:
+        settings: what is in force.
+        checker: knows the results of earlier trials of the engine; nothing is tried now.
+
+    Returns:
+        The findings by name, some of them tables; JSON can hold them.
     """
     messages = _messages(settings.language)
     engine = settings.engine
@@ -77,7 +82,7 @@ def _model(name: str, engine: EngineSettings, checker: ModelChecker, messages: M
         path: Path = find(name)
     except TanquError as error:
         return {"name": name, "here": False, "advice": str(error)}
-    found = {
+    model = {
         "name": name,
         "here": True,
         "path": str(path),
@@ -86,8 +91,8 @@ def _model(name: str, engine: EngineSettings, checker: ModelChecker, messages: M
     try:
         needs = footprint(path, engine)
     except TanquError as error:  # of an architecture that llama.cpp does not know, or without its adapter
-        return {**found, "advice": str(error)}
-    return {**found, "context": needs.context, "bytes": needs.bytes}
+        return {**model, "advice": str(error)}
+    return {**model, "context": needs.context, "bytes": needs.bytes}
 
 
 def _extra_buffers(path: Path, engine: EngineSettings, checker: ModelChecker, messages: Messages) -> str:
@@ -135,6 +140,9 @@ def as_lines(findings: Mapping[str, object], language: Literal["auto", "zh", "en
         findings: what `examine` returned, or a table in it.
         language: of the words for a size that is not known.
         indent: blanks before each line.
+
+    Returns:
+        One line per finding, tables indented by two blanks.
     """
     lines = []
     for key, value in findings.items():

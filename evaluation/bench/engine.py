@@ -47,7 +47,7 @@ def _complete(llama: llama_cpp.Llama, ids: list[int], count: int) -> str:
 
 def _bare(sides: Sides, prompts: list[list[int]], count: int) -> list[float]:
     """Seconds of `count` steps of bare decoding, one token per sequence and step, after the prefill."""
-    context = sides.ours.weights.context(sides.ours.settings)
+    context = Context(sides.ours.weights, sides.ours.settings)
     try:
         return [_bare_steps(context, prompts, count) for _ in range(REPEATS + 1)][1:]
     finally:
@@ -140,7 +140,7 @@ def _bare_scores(sides: Sides, ids: list[int], texts: list[list[int]]) -> list[f
     """Seconds of one `llama_decode` of all candidates' tokens with their logits, after the prefill."""
     total = sum(len(one) for one in texts)
     settings = EngineSettings(batch=512, rows=256)
-    context = sides.ours.weights.context(settings)
+    context = Context(sides.ours.weights, settings)
     found = []
     try:
         for _ in range(REPEATS + 1):

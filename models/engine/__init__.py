@@ -6,7 +6,7 @@ The only room that calls into llama.cpp: what would end the process there is an 
 May import: models, models.weights.
 """
 
-from .llama import Batch, Context, log_sum_exp
+from .context import Batch, Context, log_sum_exp
 from .llama_model import LlamaModel
 from .memory_use import footprint
 from .model_check import ModelCheck, ModelChecker

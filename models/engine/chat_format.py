@@ -1,4 +1,4 @@
-"""From a prompt to tokens: the model's own turn markers around it, data never read as one of them."""
+"""From a prompt to tokens by the model's chat template; data is never read as a control token."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _CHATML = (
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The length of a prefix worth caching. A `private` one holds data: it is the owner's of its prompt."""
+    """The length of a prefix worth caching. A `private` one holds data of the prompt's owner."""
 
     length: int
     private: bool
@@ -48,7 +48,7 @@ class _Piece:
 
 
 class ChatFormat:
-    """Writes a conversation the way the loaded model was taught to read it."""
+    """Applies the chat template of the loaded model."""
 
     def __init__(self, weights: Weights) -> None:
         """Compile the file's template in a sandbox; a file without one gets ChatML."""
@@ -65,9 +65,10 @@ class ChatFormat:
             raise ModelError(msg) from error
 
     def encode(self, prompt: Prompt) -> Tokens:
-        """Token ids. No token of data is a control token, whatever the data says.
+        """Tokenise a prompt. Safe to call from any thread.
 
-        Safe to call from any thread.
+        Returns:
+            Token ids, none of which is a control token that data spelled out, and the prefixes to keep.
         """
         bos = self._weights.bos
         ids: list[int] = [] if bos is None else [bos]
@@ -104,9 +105,15 @@ class ChatFormat:
             yield from _content(prompt.messages[-1])
 
     def _around(self, prompt: Prompt) -> str:
-        """The template filled with placeholders: it sees no text of anybody's, so none can lead it astray.
+        """The template filled with placeholders: it sees no data, so data cannot change its control flow.
 
-        Where a template knows no system message, its place is before the first message of the user.
+        Where a template has no system turn, the system message goes before the first message of the user.
+
+        Returns:
+            The text with a placeholder for each message.
+
+        Raises:
+            ModelError: the template refuses the conversation.
         """
         turns = [
             {"role": message.role, "content": f"\ue100{index}\ue101"}
@@ -157,9 +164,12 @@ def _content(message: Message) -> Iterator[_Piece]:
 
 
 def _joined(pieces: list[_Piece]) -> list[_Piece]:
-    """Neighbours of a kind as one piece, so that words are tokenised as they are in running text.
+    """Merge neighbours of one kind, so that words are tokenised as they are in running text.
 
     A blank before data goes into the data: words are tokenised with the blank before them.
+
+    Returns:
+        The pieces that are not empty, in order.
     """
     joined: list[_Piece] = []
     for piece in pieces:

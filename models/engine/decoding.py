@@ -1,4 +1,4 @@
-"""Writing several texts at once: one batch per step, each text ending on its own."""
+"""Parallel decoding of several texts: one batch per step, each text ending on its own."""
 
 import codecs
 from dataclasses import dataclass, field
@@ -8,8 +8,9 @@ import numpy as np
 
 from ..errors import ModelError
 from ..language_model import Generated, Limits, OnText, Token
+from .context import Batch, Context, Logits, log_sum_exp
 from .grammar import Matcher, constrained
-from .llama import Batch, Context, Logits, Weights, log_sum_exp
+from .llama import Weights
 from .queue import Job
 
 _SEED_BITS = (1 << 63) - 1  # a generator takes no negative seed
@@ -17,9 +18,9 @@ _SEED_BITS = (1 << 63) - 1  # a generator takes no negative seed
 
 @dataclass
 class _Text:
-    """A text being written. `pending` are its tokens that the model has not read yet.
+    """A text being generated. `pending` are its tokens that were not decoded yet.
 
-    `room` is how many tokens it may have. `told` is how many of its characters were streamed.
+    `room` is how many tokens it may have. `streamed` is how many of its characters went to `on_text`.
     """
 
     index: int
@@ -31,7 +32,7 @@ class _Text:
     rng: np.random.Generator
     tokens: list[Token] = field(default_factory=list)
     text: str = ""
-    told: int = 0
+    streamed: int = 0
     finish: Literal["stop", "length"] | None = None
     decoder: codecs.IncrementalDecoder = field(
         default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
@@ -43,7 +44,7 @@ class _Text:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A token to decode: of which text, where, and whether the next is chosen after it."""
+    """A token to decode: of which text, at which position, and whether its logits are wanted."""
 
     text: _Text
     token: int
@@ -52,7 +53,7 @@ class _Place:
 
 
 class Writer:
-    """Decodes the texts of one wave together until each has ended."""
+    """Decodes texts together until each has ended."""
 
     def __init__(
         self,
@@ -63,7 +64,16 @@ class Writer:
         on_text: OnText | None,
         scratch: Logits,
     ) -> None:
-        """`scratch` is (vocabulary,) float32, overwritten at every token."""
+        """Start without texts.
+
+        Args:
+            weights: the vocabulary.
+            context: decodes; its sequence 0 holds the common prefix.
+            job: is asked at each step whether to stop.
+            limits: length, sampling and stop strings.
+            on_text: receives each piece of text, or None.
+            scratch: (vocabulary,) float32, overwritten at every token.
+        """
         self._weights = weights
         self._context = context
         self._job = job
@@ -83,9 +93,16 @@ class Writer:
         matcher: Matcher | None,
         row: Logits,
     ) -> None:
-        """Start a text after a prompt, of which `rest` from `position` on is still to be read.
+        """Add a text that continues a prompt.
 
-        At most `room` tokens are written. `row` are the logits to begin with where no rest is left.
+        Args:
+            index: the place of the prompt in the request.
+            sequence: the sequence of the context that the text is decoded in.
+            rest: the tokens of the prompt that follow the common prefix, still to be decoded.
+            position: the position of the first of them.
+            room: tokens that may be generated at most.
+            matcher: the grammar at its start, or None.
+            row: logits after the prompt, (vocabulary,) float32; used where `rest` is empty.
         """
         rng = np.random.default_rng([self._limits.seed & _SEED_BITS, index])
         text = _Text(index, sequence, position, room, list(rest), matcher, rng)
@@ -98,7 +115,7 @@ class Writer:
             self._choose(text, row)
 
     def run(self) -> list[Generated]:
-        """Write until all have ended; results in the order they were added."""
+        """Decode until all texts have ended; results in the order they were added."""
         while active := [text for text in self._texts if text.finish is None]:
             self._job.check()
             places = [place for text in active for place in self._take(text)]
@@ -107,7 +124,7 @@ class Writer:
         return [text.result() for text in self._texts]
 
     def _take(self, text: _Text) -> list[_Place]:
-        """What a text has pending, as places; nothing is pending afterwards."""
+        """The pending tokens of a text with their positions; nothing is pending afterwards."""
         last = len(text.pending) - 1
         places = [
             _Place(text, token, text.position + at, at == last) for at, token in enumerate(text.pending)
@@ -139,7 +156,7 @@ class Writer:
             self._choose(text, row)
 
     def _choose(self, text: _Text, row: Logits) -> None:
-        """Take the next token of a text from the logits after what it has."""
+        """Sample the next token of a text from the logits after its last."""
         logits = row
         if text.matcher is not None:
             logits = constrained(row, text.matcher.allowed(), self._masked)
@@ -167,7 +184,7 @@ class Writer:
         return int(np.searchsorted(mass, text.rng.random() * mass[-1], side="right"))
 
     def _force(self, text: _Text) -> None:
-        """Write what the grammar leaves no choice about, and end where it leaves none at all."""
+        """Append the tokens that the grammar forces; end the text where the grammar is complete."""
         if text.matcher is None or text.finish is not None:
             return
         forced = text.matcher.forced()
@@ -180,8 +197,8 @@ class Writer:
         """Append tokens to a text; ends it at a stop string or at the token limit."""
         self._append(text, tokens, logprobs)
         text.pending += tokens
-        found = [text.text.find(stop) for stop in self._limits.stop if stop]
-        at = min((place for place in found if place >= 0), default=-1)
+        starts = [text.text.find(stop) for stop in self._limits.stop if stop]
+        at = min((start for start in starts if start >= 0), default=-1)
         if at >= 0:
             text.text = text.text[:at]
             text.tokens = [token for token in text.tokens if token.start < at]
@@ -189,7 +206,7 @@ class Writer:
         elif len(text.tokens) >= text.room:
             self._end(text, "length")
         else:
-            self._tell(text, len(text.text) - _unsure(text.text, self._limits.stop))
+            self._stream(text, len(text.text) - _unsure(text.text, self._limits.stop))
 
     def _append(self, text: _Text, tokens: list[int], logprobs: list[float]) -> None:
         for token, logprob in zip(tokens, logprobs, strict=True):
@@ -199,18 +216,18 @@ class Writer:
             text.tokens.append(Token(piece, start, len(text.text), logprob))
 
     def _end(self, text: _Text, finish: Literal["stop", "length"]) -> None:
-        """End a text; at the limit a grammar is led to its end without the model, so that it stays valid."""
+        """End a text; at the token limit its grammar is closed without the model, so that the text stays valid."""
         text.finish = finish
         if finish == "length" and text.matcher is not None:
             tokens = text.matcher.close()
             self._append(text, tokens, [0.0] * len(tokens))
-        self._tell(text, len(text.text))
+        self._stream(text, len(text.text))
 
-    def _tell(self, text: _Text, end: int) -> None:
-        """Stream what was not streamed yet, up to `end`."""
-        if self._on_text is not None and end > text.told:
-            self._on_text(text.index, text.text[text.told : end])
-            text.told = end
+    def _stream(self, text: _Text, end: int) -> None:
+        """Pass on the characters up to `end` that were not streamed yet."""
+        if self._on_text is not None and end > text.streamed:
+            self._on_text(text.index, text.text[text.streamed : end])
+            text.streamed = end
 
 
 def _unsure(text: str, stops: tuple[str, ...]) -> int:

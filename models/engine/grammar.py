@@ -20,7 +20,8 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from ..errors import GrammarError
 from ..language_model import Constraint
-from .llama import Logits, Weights
+from .context import Logits
+from .llama import Weights
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
@@ -56,12 +57,12 @@ class Grammars:
         return Matcher(matcher, self)
 
     def _source(self, constraint: Constraint) -> str:
-        found = self._sources.get(constraint)
-        if found is None:
+        source = self._sources.get(constraint)
+        if source is None:
             while len(self._sources) >= _KEPT_SOURCES:  # a dictionary keeps its order: the oldest goes
                 del self._sources[next(iter(self._sources))]
-            found = self._sources[constraint] = _source(constraint)
-        return found
+            source = self._sources[constraint] = _source(constraint)
+        return source
 
     @property
     def size(self) -> int:
@@ -186,10 +187,16 @@ class Matcher:
         return tokens
 
     def close(self) -> list[int]:
-        """A short way to the end of the text, found without the model, and go on by it.
+        """Complete the text without the model, by a short path through the grammar.
 
-        Among the allowed tokens it prefers those that close something, then digits, then the shortest;
-        each time a token was taken, it is preferred less. Raises GrammarError if 512 steps lead to no end.
+        Among the allowed tokens those that close something come first, then digits, then the shortest;
+        each time a token was taken, it is preferred less.
+
+        Returns:
+            The tokens of the path.
+
+        Raises:
+            GrammarError: 512 steps lead to no end.
         """
         order = self._grammars.closing_order
         written: list[int] = []
@@ -210,7 +217,16 @@ class Matcher:
 
 
 def constrained(row: Logits, allowed: NDArray[np.bool_], buffer: Logits) -> Logits:
-    """The logits with minus infinity where a token is not allowed, in `buffer`."""
+    """The logits with minus infinity where a token is not allowed.
+
+    Args:
+        row: (vocabulary,) float32.
+        allowed: (vocabulary,) bool.
+        buffer: (vocabulary,) float32, overwritten.
+
+    Returns:
+        `buffer`.
+    """
     buffer.fill(-np.inf)
     np.copyto(buffer, row, where=allowed)
     return buffer

@@ -1,40 +1,19 @@
-"""llama.cpp as Tanqu uses it: weights, tokens, batches of sequences, logits, sequence states.
+"""A GGUF file loaded by llama.cpp: its metadata, its vocabulary, its LoRA adapter."""
 
-Nothing here knows prompts or people. Each guard stands where llama.cpp would end the process instead of
-raising: too many tokens or output rows in one batch, too many sequences, a state of another context.
-"""
-
-import contextlib
 import ctypes
-import math
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
 
 import llama_cpp as L
-import numpy as np
-from numpy.typing import NDArray
 
-from ..engine_settings import MAX_SEQUENCES, STRIDE, EngineSettings, physical_cores
-from ..errors import CancelledError, ModelError, WeightsError
+from ..engine_settings import EngineSettings
+from ..errors import ModelError, WeightsError
 from .pointers import Pointer
 
 T = TypeVar("T")
-
-Logits = NDArray[np.float32]
-_KV_TYPES = {"f16": L.GGML_TYPE_F16, "q8_0": L.GGML_TYPE_Q8_0}
-_ABORTED = 2  # llama_decode's answer when the abort callback said so
-_NO_ROOM = 1  # ... and when the context has no cells left
-# What llama.cpp asks, at every step of its graph, whether to stop: the length of a C string, which is not
-# zero once something was written there. A callback into Python would wait for Python's lock each time.
-_STRLEN = ctypes.cast(
-    (ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)).strlen, L.ggml_abort_callback
-)
-_NEVER = L.ggml_abort_callback(0)
 
 
 def _print_nothing(_level: int, _text: bytes, _data: ctypes.c_void_p) -> None:
@@ -48,9 +27,15 @@ class Weights:
     """A GGUF file in memory, with its vocabulary. The caller has checked the file (check_gguf)."""
 
     def __init__(self, path: Path, settings: EngineSettings, *, vocabulary_only: bool = False) -> None:
-        """Load the weights; raises WeightsError if llama.cpp refuses them.
+        """Load the file.
 
-        With `vocabulary_only` in a fraction of a second, for all but a context.
+        Args:
+            path: a GGUF file that check_gguf accepts.
+            settings: layers on the GPU, memory map, extra buffers, adapter.
+            vocabulary_only: load no tensors (0.3 s); then no context can be made.
+
+        Raises:
+            WeightsError: llama.cpp refuses the file or the adapter.
         """
         L.llama_log_set(_QUIET, ctypes.c_void_p(0))
         L.llama_backend_init()
@@ -68,7 +53,7 @@ class Weights:
             raise WeightsError(msg)
         self.name = path.stem
         self.pointer = Pointer(model, self._release, self.name)
-        self.contexts: WeakSet[Context] = WeakSet()
+        self.contexts: WeakSet[Any] = WeakSet()
         self.size = int(self.vocabulary(L.llama_vocab_n_tokens))
         self._pieces: dict[int, bytes] = {}
         self._control: dict[int, bool] = {}
@@ -98,7 +83,7 @@ class Weights:
 
     @property
     def description(self) -> str:
-        """Architecture, size and quantisation, as llama.cpp says it."""
+        """Architecture, size and quantisation in llama.cpp's words."""
         buffer = ctypes.create_string_buffer(256)
         self.pointer.call(L.llama_model_desc, buffer, len(buffer))
         return buffer.value.decode(errors="replace")
@@ -116,9 +101,17 @@ class Weights:
         return buffer.value.decode(errors="replace") if length >= 0 else None
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Token ids of `text`; with `special` its turn markers become control tokens (scaffold only).
+        """Token ids of a text. Safe to call from any thread.
 
-        Safe to call from any thread.
+        Args:
+            text: any text.
+            special: read turn markers as control tokens; only for our own text, never for data.
+
+        Returns:
+            The token ids, without a begin-of-text token.
+
+        Raises:
+            ModelError: the weights are closed, or llama.cpp cannot tokenise the text.
         """
         data = text.encode("utf-8", errors="replace")
         room = len(data) + 8
@@ -130,33 +123,33 @@ class Weights:
         return ids[:count]
 
     def piece(self, token: int) -> bytes:
-        """The bytes that a token stands for (none for a control token)."""
-        found = self._pieces.get(token)
-        if found is None:
-            found = self._pieces[token] = self._written(token, special=False)
-        return found
+        """The bytes that a token decodes to (none for a control token)."""
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self._written(token, special=False)
+        return piece
 
     def spelling(self, token: int) -> bytes:
-        """The bytes of a token as templates write it: of a control token its name, such as <|im_end|>."""
+        """The bytes of a token as templates write it: for a control token its name, such as <|im_end|>."""
         return self._written(token, special=True)
 
     def _name(self, token: int) -> str:
         return self.spelling(token).decode(errors="replace") if token >= 0 else ""
 
     def _written(self, token: int, *, special: bool) -> bytes:
-        buffer = ctypes.create_string_buffer(1024)  # one of its own: several threads may ask
+        buffer = ctypes.create_string_buffer(1024)  # not shared: several threads may call
         length = self.vocabulary(L.llama_token_to_piece, token, buffer, len(buffer), 0, special)
         return buffer.raw[: max(0, length)]
 
     def is_control(self, token: int) -> bool:
         """Whether a token steers the model (turn marks, end of text) and must never come from data."""
-        found = self._control.get(token)
-        if found is None:
-            found = self._control[token] = self._has(token, L.LLAMA_TOKEN_ATTR_CONTROL)
-        return found
+        control = self._control.get(token)
+        if control is None:
+            control = self._control[token] = self._has(token, L.LLAMA_TOKEN_ATTR_CONTROL)
+        return control
 
     def is_marker(self, token: int) -> bool:
-        """Whether a token is a control token, or one that the model's makers added and wrote like one."""
+        """Whether a token is a control token, or a user-defined one in angle brackets."""
         if self.is_control(token):
             return True
         added = self._has(token, L.LLAMA_TOKEN_ATTR_USER_DEFINED)
@@ -171,7 +164,7 @@ class Weights:
 
     @property
     def bos(self) -> int | None:
-        """The token a text must begin with, where the model wants one."""
+        """The begin-of-text token, where the model needs one."""
         return int(self.vocabulary(L.llama_vocab_bos)) if self.vocabulary(L.llama_vocab_get_add_bos) else None
 
     @property
@@ -189,10 +182,6 @@ class Weights:
         """The end-of-text token as templates write it."""
         return self._name(self.end)
 
-    def context(self, settings: EngineSettings) -> "Context":
-        """A context to decode in; the adapter, if any, is in force."""
-        return Context(self, settings)
-
     def close(self) -> None:
         """Free the weights and every context made of them; waits for calls that run."""
         self.pointer.close()
@@ -201,193 +190,3 @@ class Weights:
         for context in self.contexts:
             context.close()
         L.llama_model_free(model)
-
-
-@dataclass(slots=True)
-class Batch:
-    """Tokens to decode together: each with its position, its sequences, and whether a row is wanted."""
-
-    tokens: list[int]
-    positions: list[int]
-    sequences: list[tuple[int, ...]]
-    wanted: list[bool]
-
-    @classmethod
-    def empty(cls) -> "Batch":
-        """A batch without tokens."""
-        return cls([], [], [], [])
-
-    def add(self, token: int, position: int, sequences: tuple[int, ...], *, wanted: bool) -> int:
-        """Append a token; returns its place in the batch."""
-        self.tokens.append(token)
-        self.positions.append(position)
-        self.sequences.append(sequences)
-        self.wanted.append(wanted)
-        return len(self.tokens) - 1
-
-    def __len__(self) -> int:
-        """The number of tokens."""
-        return len(self.tokens)
-
-    def part(self, start: int, end: int) -> "Batch":
-        """The tokens from `start` to `end`."""
-        cut = slice(start, end)
-        return Batch(self.tokens[cut], self.positions[cut], self.sequences[cut], self.wanted[cut])
-
-
-class Context:
-    """Key-value cells shared by up to 256 sequences, and the decode that fills them."""
-
-    def __init__(self, weights: Weights, settings: EngineSettings) -> None:
-        """Reserve the cells; raises ModelError if memory or settings do not allow it."""
-        self._weights = weights
-        self.settings = settings
-        if settings.batch < 2 * STRIDE:
-            msg = f"batch must be at least {2 * STRIDE}, not {settings.batch}"
-            raise ModelError(msg)
-        if not 2 <= settings.rows <= min(settings.batch, MAX_SEQUENCES):
-            msg = f"rows must be between 2 and {min(settings.batch, MAX_SEQUENCES)}, not {settings.rows}"
-            raise ModelError(msg)
-        if settings.kv_type != "f16" and not settings.flash_attention:
-            msg = f"kv_type {settings.kv_type!r} needs flash_attention: turn it on, or use 'f16'"
-            raise ModelError(msg)
-        weights.pointer.call(self._create)
-        self.size = int(self._pointer.call(L.llama_n_ctx))
-        self.batch = int(self._pointer.call(L.llama_n_batch))
-        self._batch = L.llama_batch_init(self.batch, 0, MAX_SEQUENCES)
-        self._fields = {
-            name: np.ctypeslib.as_array(getattr(self._batch, name), shape=(self.batch,))
-            for name in ("token", "pos", "n_seq_id", "logits")
-        }
-        if weights._adapter is not None:
-            adapters = (L.llama_adapter_lora_p_ctypes * 1)(weights._adapter)
-            self._pointer.call(L.llama_set_adapters_lora, adapters, 1, (ctypes.c_float * 1)(1.0))
-
-    def _release(self, context: Any) -> None:  # an opaque pointer
-        L.llama_batch_free(self._batch)
-        L.llama_free(context)
-
-    def _create(self, model: Any) -> None:  # an opaque pointer
-        context = L.llama_init_from_model(model, self._params(self._weights, self.settings))
-        if not context:
-            msg = f"no context of {self.settings.context} tokens could be made: try a smaller one"
-            raise ModelError(msg)
-        self._pointer = Pointer(context, self._release, self._weights.name)
-        self._weights.contexts.add(self)
-
-    @staticmethod
-    def _params(weights: Weights, settings: EngineSettings) -> Any:  # a ctypes structure of the package
-        params = L.llama_context_default_params()
-        params.n_ctx = min(settings.context, weights.trained_context)
-        params.n_batch = params.n_ubatch = settings.batch
-        params.n_seq_max = params.n_outputs_max = settings.rows  # fewer rows than sequences: abort
-        params.kv_unified = True
-        params.type_k = params.type_v = _KV_TYPES[settings.kv_type]
-        params.flash_attn_type = int(settings.flash_attention)
-        params.n_threads = params.n_threads_batch = settings.threads or physical_cores()
-        params.offload_kqv = True
-        params.no_perf = True
-        return params
-
-    def decode(self, batch: Batch) -> Logits:
-        """Decode a batch that fits `batch` tokens and `rows` wanted rows.
-
-        Returns the wanted rows in order, (rows, vocabulary) float32: a view that the next decode
-        overwrites. Raises CancelledError (the batch's cells are free again) and ModelError.
-        """
-        count, rows = len(batch), sum(batch.wanted)
-        if not 0 < count <= self.batch or rows > self.settings.rows:
-            msg = f"a batch of {count} tokens and {rows} rows does not fit"  # llama.cpp would abort here
-            raise ModelError(msg)
-        code, logits = self._pointer.call(self._decode, batch)
-        if code == _ABORTED:
-            msg = "the model was stopped while it was reading"
-            raise CancelledError(msg)
-        if code != 0:
-            why = "the context is full" if code == _NO_ROOM else f"llama_decode returned {code}"
-            raise ModelError(why)
-        if not rows:
-            return np.empty((0, self._weights.size), np.float32)
-        return np.ctypeslib.as_array(logits, shape=(rows, self._weights.size))
-
-    def _decode(self, context: Any, batch: Batch) -> tuple[int, Any]:  # opaque pointers
-        self._fill(batch)
-        code = L.llama_decode(context, self._batch)
-        return code, L.llama_get_logits(context) if code == 0 and any(batch.wanted) else None
-
-    def _memory(self, function: Callable[..., T], *arguments: object) -> T:
-        return self._pointer.call(lambda context: function(L.llama_get_memory(context), *arguments))
-
-    def _fill(self, batch: Batch) -> None:
-        count = len(batch)
-        self._batch.n_tokens = count
-        self._fields["token"][:count] = batch.tokens
-        self._fields["pos"][:count] = batch.positions
-        self._fields["n_seq_id"][:count] = [len(sequences) for sequences in batch.sequences]
-        self._fields["logits"][:count] = batch.wanted
-        rows = self._batch.seq_id
-        for index, sequences in enumerate(batch.sequences):
-            row = rows[index]
-            for place, sequence in enumerate(sequences):
-                row[place] = sequence
-
-    @contextlib.contextmanager
-    def stopping(self, flag: "ctypes.Array[ctypes.c_char]") -> Iterator[None]:
-        """Within the block a decode ends early once the C string `flag` is not empty."""
-        self._pointer.call(L.llama_set_abort_callback, _STRLEN, ctypes.cast(flag, ctypes.c_void_p))
-        try:
-            yield
-        finally:
-            self._pointer.call(L.llama_set_abort_callback, _NEVER, ctypes.c_void_p(0))
-
-    def copy(self, source: int, target: int) -> None:
-        """Let `target` share the cells of `source`; no data moves."""
-        self._memory(L.llama_memory_seq_cp, source, target, -1, -1)
-
-    def cut(self, sequence: int, start: int) -> bool:
-        """Drop a sequence's cells from position `start` on; False if this architecture cannot."""
-        return bool(self._memory(L.llama_memory_seq_rm, sequence, start, -1))
-
-    def clear(self) -> None:
-        """Drop every cell of every sequence."""
-        self._memory(L.llama_memory_clear, True)
-
-    def state_size(self, sequence: int) -> int:
-        """How many bytes the cells of one sequence take (28 KB a token for a 1.5B model with f16)."""
-        return int(self._pointer.call(L.llama_state_seq_get_size, sequence))
-
-    def state(self, sequence: int) -> bytearray:
-        """The cells of one sequence as bytes."""
-        state = bytearray(self.state_size(sequence))
-        buffer = (ctypes.c_uint8 * len(state)).from_buffer(state)
-        written = self._pointer.call(L.llama_state_seq_get_data, buffer, len(state), sequence)
-        del buffer  # it would keep the size from changing
-        del state[written:]
-        return state
-
-    def restore(self, sequence: int, state: bytearray) -> bool:
-        """Put cells back; False if they are of another kind of context: then clear it."""
-        self.cut(sequence, 0)
-        buffer = (ctypes.c_uint8 * len(state)).from_buffer(state)
-        read = int(self._pointer.call(L.llama_state_seq_set_data, buffer, len(state), sequence))
-        return 0 < read == len(state)
-
-    def close(self) -> None:
-        """Free the cells; waits for a decode that runs."""
-        self._pointer.close()
-
-
-def log_sum_exp(row: Logits, buffer: Logits) -> float:
-    """log(sum(exp(row))), by way of `buffer` (same shape, overwritten)."""
-    top = float(row.max())
-    np.subtract(row, top, out=buffer)
-    np.exp(buffer, out=buffer)
-    return top + math.log(float(buffer.sum()))
-
-
-def common_length(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two sequences have in common from the start."""
-    limit = min(len(one), len(other))
-    if one[:limit] == other[:limit]:
-        return limit
-    return next(index for index in range(limit) if one[index] != other[index])

@@ -78,10 +78,13 @@ class ModelChecker:
         self._timeout = timeout
 
     def check(self, path: Path, settings: EngineSettings) -> ModelCheck:
-        """The kept result for this file, library and processor; tried now if there is none.
+        """The result for this file, library and processor, kept or tried now.
 
         A child that cannot start, runs out of memory, or fails with an exception decides nothing: extra
         buffers stay on, nothing is kept, and opening the model shows the cause.
+
+        Returns:
+            Whether to use extra buffers, and why.
 
         Raises:
             ModelError: the child crashed with and without extra buffers.

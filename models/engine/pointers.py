@@ -28,7 +28,10 @@ class Pointer:
         self._changed = threading.Condition()
 
     def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """`function(pointer, *arguments)`; the pointer stays valid until it returns.
+        """Call `function(pointer, *arguments)`; the pointer stays valid until it returns.
+
+        Returns:
+            What the function returned.
 
         Raises:
             ModelError: it is closed.

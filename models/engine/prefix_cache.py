@@ -1,9 +1,9 @@
-"""Prefixes that the model has read before: their key-value cells in memory and on disk.
+"""KV caches of prompt prefixes, in memory and on disk.
 
-A prefix is found by the hash of its tokens together with everything its cells depend on: weights,
-adapter, library, cache type, and the steps in which they were read. Files carry a checksum that is
-verified before llama.cpp sees them, are readable by their owner alone, and lie in one folder per person
-so that a person can be forgotten.
+The key is a hash of the tokens and of everything that the KV cells depend on: weights, adapter, library,
+cache type, and the steps in which the tokens were decoded. Files carry a checksum that is verified before
+llama.cpp sees them, are readable by the account's owner alone, and lie in one folder per user so that a
+user can be forgotten.
 """
 
 import contextlib
@@ -22,36 +22,49 @@ from ..errors import ModelError
 
 _MAGIC = b"TANQUKV2"
 _SUFFIX, _PART = ".kv", ".part"
-_ABANDONED = 3600.0  # seconds after which a half-written file is nobody's
+_ABANDONED = 3600.0  # seconds after which a half-written file was left by a crash
 SHARED = "shared"
-"""The owner of prefixes that hold nobody's texts."""
+"""The folder of prefixes without data of a user."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """The cells of a prefix, and whose texts it holds."""
+class CachedPrefix:
+    """The KV cells of a prefix, and the user whose texts it holds."""
 
     owner: str
     state: bytearray
 
 
 class PrefixCache:
-    """The most recently used prefixes: a bounded number of bytes in memory, and more on disk."""
+    """An LRU cache of prefixes with a limit of bytes in memory and another on disk."""
 
     def __init__(self, kind: str, memory_bytes: int, folder: Path | None, disk_bytes: int) -> None:
-        """`kind` names everything that the cells depend on; without a `folder` nothing is written."""
+        """Open the cache.
+
+        Args:
+            kind: the fingerprint of model and settings, part of every key.
+            memory_bytes: limit in memory.
+            folder: where files are kept; None keeps prefixes in memory only.
+            disk_bytes: limit on disk.
+        """
         self._kind = kind
         self._memory_bytes = memory_bytes
         self._disk_bytes = disk_bytes
         self._folder = folder
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._entries: OrderedDict[str, CachedPrefix] = OrderedDict()
         self._held = 0
         self.hits = {"memory": 0, "disk": 0, "miss": 0}
 
     def get(self, tokens: Sequence[int], steps: Sequence[int], owner: str) -> bytearray | None:
-        """The cells of exactly these tokens read in these steps, or None.
+        """The KV cells of exactly these tokens; a damaged or foreign file is removed.
 
-        A file that is damaged or foreign is removed.
+        Args:
+            tokens: token ids of the prefix.
+            steps: lengths at which decoding it may be split, rising.
+            owner: the user whose texts it holds, empty for none.
+
+        Returns:
+            The state as llama.cpp serialised it, or None where it is not kept.
         """
         key = self._key(tokens, steps, owner)
         entry = self._entries.get(key)
@@ -62,13 +75,20 @@ class PrefixCache:
         state = self._read(self._path(key, owner), key) if self._folder else None
         self.hits["miss" if state is None else "disk"] += 1
         if state is not None:
-            self._hold(key, Entry(owner, state))
+            self._hold(key, CachedPrefix(owner, state))
         return state
 
     def put(self, tokens: Sequence[int], steps: Sequence[int], owner: str, state: bytearray) -> None:
-        """Keep the cells of these tokens, in memory and on disk."""
+        """Keep the KV cells of a prefix, in memory and on disk.
+
+        Args:
+            tokens: token ids of the prefix.
+            steps: lengths at which decoding it may be split, rising.
+            owner: the user whose texts it holds, empty for none.
+            state: the cells as llama.cpp serialised them.
+        """
         key = self._key(tokens, steps, owner)
-        self._hold(key, Entry(owner, state))
+        self._hold(key, CachedPrefix(owner, state))
         if self._folder:
             self._write(self._path(key, owner), key, state)
             self._trim(self._folder)
@@ -81,7 +101,7 @@ class PrefixCache:
             self._remove(self._owner_folder(owner))
 
     def takes(self, size: int) -> bool:
-        """Whether cells of so many bytes are worth handing over."""
+        """Whether a state of so many bytes fits the limits."""
         return size <= (max(self._memory_bytes, self._disk_bytes) if self._folder else self._memory_bytes)
 
     @property
@@ -96,7 +116,7 @@ class PrefixCache:
         except FileNotFoundError:
             return
         except OSError as error:
-            msg = f"what the model kept of this user cannot be removed ({error}): delete {folder}"
+            msg = f"the cached prompts of this user cannot be removed ({error}): delete {folder}"
             raise ModelError(msg) from error
 
     def _key(self, tokens: Sequence[int], steps: Sequence[int], owner: str) -> str:
@@ -104,7 +124,7 @@ class PrefixCache:
         digest.update(array("i", tokens).tobytes())
         return digest.hexdigest()
 
-    def _hold(self, key: str, entry: Entry) -> None:
+    def _hold(self, key: str, entry: CachedPrefix) -> None:
         old = self._entries.pop(key, None)
         self._held -= len(old.state) if old else 0
         if len(entry.state) > self._memory_bytes:
@@ -154,16 +174,16 @@ class PrefixCache:
 
     def _trim(self, folder: Path) -> None:
         """Remove the least recently used files until the rest fit, and what a crash left half-written."""
-        found = []
+        files = []
         for path in folder.glob("*/*"):
             with contextlib.suppress(OSError):  # another process may remove files too
                 status = path.stat()
                 if path.suffix == _SUFFIX:
-                    found.append((status.st_mtime, status.st_size, path))
+                    files.append((status.st_mtime, status.st_size, path))
                 elif path.suffix == _PART and status.st_mtime < time.time() - _ABANDONED:
                     path.unlink()
-        total = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
             if total <= self._disk_bytes:
                 return
             path.unlink(missing_ok=True)

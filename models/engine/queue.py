@@ -92,10 +92,16 @@ class ModelThread:
         deadline: float | None = None,
         cancel: threading.Event | None = None,
     ) -> T:
-        """Do `work` on the thread and return its result, or raise what it raised.
+        """Do `work` on the thread; on an exception here (Ctrl-C) it is stopped before this call ends.
 
-        `deadline` is in seconds from now and counts the waiting too. Past it, after `cancel` is set, and
-        on an exception here (Ctrl-C), the work is stopped before this call ends.
+        Args:
+            work: what to do; it calls `Job.check` often.
+            priority: lower numbers go first, equal ones in order of arrival.
+            deadline: seconds from now, waiting included, after which the work is stopped.
+            cancel: stops the work soon after it is set.
+
+        Returns:
+            What `work` returned; what it raises is raised here.
 
         Raises:
             CancelledError: it was stopped.

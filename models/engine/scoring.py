@@ -1,10 +1,10 @@
-"""The probabilities of many continuations of one prompt, each token of a common start read once."""
+"""Log-likelihoods of many continuations of one prompt; tokens of a common prefix are decoded once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..language_model import Scored
-from .llama import Batch, Context, Logits, log_sum_exp
+from .context import Batch, Context, Logits, log_sum_exp
 from .queue import Job
 
 
@@ -30,7 +30,16 @@ class Trie:
 
     @classmethod
     def build(cls, continuations: Sequence[Sequence[int]], *, sequences: int, cells: int) -> "Trie":
-        """A tree of as many continuations, from the first on, as sequences and cells allow (at least 1)."""
+        """A tree of as many continuations, from the first on, as fit (at least one).
+
+        Args:
+            continuations: token ids of each.
+            sequences: how many continuations the context has sequences for.
+            cells: how many tokens its KV cache has room for.
+
+        Returns:
+            The tree; `count` says how many continuations it holds.
+        """
         trie = cls()
         for tokens in continuations[:sequences]:
             if trie.count and trie._inner + len(tokens) > cells:
@@ -60,9 +69,17 @@ class Trie:
         self._paths.append(path)
 
     def score(self, context: Context, job: Job, row: Logits, position: int, scratch: Logits) -> list[Scored]:
-        """Decode the tree after sequence 0, whose last row of logits is `row` and length `position`.
+        """Decode the tree after the prompt in sequence 0.
 
-        Sequences 1 to `count` are used and left for the caller to free.
+        Args:
+            context: sequences 1 to `count` are used, and left for the caller to free.
+            job: is asked between decodes whether to stop.
+            row: logits after the prompt, (vocabulary,) float32.
+            position: the prompt's length in tokens.
+            scratch: (vocabulary,) float32, overwritten.
+
+        Returns:
+            One score per continuation, in order.
         """
         for sequence in range(1, self.count + 1):
             context.copy(0, sequence)
@@ -88,9 +105,9 @@ class Trie:
 
     def _by_depth(self) -> list[_Node]:
         """The nodes to decode, shallow ones first: sequences that share a node must not have parted yet."""
-        level, found = list(self._root.children.values()), []
+        level, inner_nodes = list(self._root.children.values()), []
         while level:
             inner = [node for node in level if node.sequences]
-            found += inner
+            inner_nodes += inner
             level = [child for node in inner for child in node.children.values()]
-        return found
+        return inner_nodes

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..engine_settings import EngineSettings
-from .llama import Batch, Context, Weights
+from .context import Batch, Context
+from .llama import Weights
 
 TOKENS, SEQUENCES = 64, 8
 READS, STEPS = 8, 4
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> None:
     _no_core_file()
     settings = EngineSettings(**json.loads(arguments[1]))
     weights = Weights(Path(arguments[0]), settings)
-    context = weights.context(settings)
+    context = Context(weights, settings)
     context.decode(_tokens(1))
     print("decoded", flush=True)  # noqa: T201 - the parent reads it
     if not weights.gpu_layers:

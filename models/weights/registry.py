@@ -19,9 +19,9 @@ from .gguf import check_gguf
 from .store import megabytes, sha256_of, size_of, weights_folder
 
 DEFAULT = "qwen2.5-coder-1.5b"
-"""The weights that Tanqu uses unless told otherwise."""
+"""The default model."""
 TEST = "smollm2-135m"
-"""The weights that tests of the mechanics use."""
+"""The model of the tests: real, small, of no use for quality."""
 
 _HUB_ID = re.compile(r"(\w[\w.-]*)/(\w[\w.-]*):(\w[\w./ +-]*\.gguf)")
 
@@ -76,11 +76,14 @@ def listed() -> Mapping[str, WeightFile]:
     """The weight files of registry.toml by name, the default first."""
     text = resources.files(__package__).joinpath("registry.toml").read_text(encoding="utf-8")
     files = (WeightFile.model_validate(entry) for entry in tomllib.loads(text)["weights"])
-    return {one.name: one for one in files}
+    return {file.name: file for file in files}
 
 
 def find(wanted: str | Path | WeightFile) -> Path:
     """The GGUF file of a listed name, a path, or a Hub id `owner/repo:file.gguf`, checked.
+
+    Returns:
+        Its path.
 
     Raises:
         WeightsError: there is no such name or file, it was not fetched yet, or it is damaged.
@@ -138,7 +141,7 @@ def is_whole(weights: WeightFile) -> bool:
 
 
 def missing(wanted: str, weights: WeightFile | None) -> str:
-    """What to say of a weight file that is not here, or not known."""
+    """The message for a weight file that is not here, or not known."""
     if weights:
         size = f" ({megabytes(weights.size)})" if weights.size else ""
         return f"{weights.name!r} is not on this machine yet: {_command(weights)}{size}"

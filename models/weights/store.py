@@ -1,4 +1,4 @@
-"""The folder of the weights: what its files hash to, and who may write there."""
+"""The weights folder: its path, the hashes of its files, the lock of a file that is being written."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ CHUNK = 1 << 20
 
 
 class Progress(Protocol):
-    """Told how far a fetch is: bytes done, bytes in all (0 where unknown), and what is being done."""
+    """Receives how far a fetch is: bytes done, bytes in all (0 where unknown), and what is being done."""
 
     def __call__(self, done: int, total: int, what: str, /) -> None:
         """Show it; called about once per MiB."""
@@ -27,7 +27,7 @@ class Progress(Protocol):
 
 
 class _Sidecar(Record):
-    """What a file hashed to when it had this size and time."""
+    """The hash of a file when it had this size and time."""
 
     size: int
     mtime_ns: int
@@ -41,9 +41,13 @@ def weights_folder() -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal; read again only when its size or time has changed.
+    """The SHA-256 of a file; computed again only when its size or time has changed.
 
-    What was computed is kept in the weights folder. Raises WeightsError if the file cannot be read.
+    Returns:
+        64 hexadecimal digits, which are also kept in the weights folder.
+
+    Raises:
+        WeightsError: the file cannot be read.
     """
     try:
         status = path.stat()
@@ -61,7 +65,16 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def writing(target: Path, size: int, show: Progress) -> Iterator[None]:
-    """Hold the lock of `target`, and turn what the file system refuses into a WeightsError."""
+    """Hold the lock of a file that is to be written.
+
+    Args:
+        target: the file; its folder is created.
+        size: its size in bytes for the message of a full disk, 0 where unknown.
+        show: is called where another process holds the lock.
+
+    Raises:
+        WeightsError: the file system refused something within the block.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(f"{target}.lock")
@@ -82,7 +95,7 @@ def writing(target: Path, size: int, show: Progress) -> Iterator[None]:
 
 
 def digest_of(path: Path, tick: Callable[[int], None] | None = None) -> str:
-    """The SHA-256 of a file, read now; `tick` is told the bytes done."""
+    """The SHA-256 of a file, read now; `tick` receives the bytes done."""
     hashed, done = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -94,7 +107,13 @@ def digest_of(path: Path, tick: Callable[[int], None] | None = None) -> str:
 
 
 def remember(path: Path, digest: str, status: os.stat_result) -> None:
-    """Keep what a file hashed to, with the size and time it had."""
+    """Keep the hash of a file, so that it need not be read again.
+
+    Args:
+        path: the file.
+        digest: its SHA-256 in hexadecimal.
+        status: its size and time when it was hashed.
+    """
     with suppress(OSError):  # a folder that cannot be written to costs the time of hashing, no more
         record = _Sidecar(size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=digest)
         weights_folder().mkdir(parents=True, exist_ok=True)
@@ -107,12 +126,18 @@ def size_of(path: Path) -> int:
 
 
 def megabytes(size: int) -> str:
-    """A size as people read it."""
+    """A size in megabytes, for messages."""
     return f"{size / 1e6:,.0f} MB"
 
 
 def silent(done: int, total: int, what: str, /) -> None:
-    """Show nothing."""
+    """Show nothing: the default progress.
+
+    Args:
+        done: ignored.
+        total: ignored.
+        what: ignored.
+    """
 
 
 def _sidecar(path: Path) -> Path:

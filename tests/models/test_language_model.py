@@ -1,10 +1,7 @@
-"""What callers see of a model: results, limits, fitting a history, async calls, and the scripted model."""
+"""What callers see of a model: results, limits, fitting a history, and the scripted model."""
 
-import asyncio
 import math
 import threading
-import time
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -18,16 +15,12 @@ from tanqu.models.language_model import (
     LanguageModel,
     Limits,
     Message,
-    OnText,
     Prompt,
     Scored,
     Segment,
     Token,
-    Usage,
     fitted,
     generate,
-    generate_async,
-    score_async,
 )
 from tanqu.models.scripted_model import ScriptedModel
 
@@ -89,49 +82,6 @@ def test_the_oldest_lines_are_cut_until_the_prompt_fits(lines: list[str], size: 
 def test_what_does_not_fit_without_history_is_an_error() -> None:
     with pytest.raises(PromptTooLongError, match="even without history"):
         fitted(ScriptedModel(context_tokens=10), lambda kept: _prompt("x" * 100, *kept), ["a"], 5)
-
-
-# Async
-
-
-class WaitingModel(ScriptedModel):
-    """Takes its time, and leaves when it is told to."""
-
-    stopped = False
-
-    def generate_many(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        constraint: Constraint | None = None,
-        limits: Limits = Limits(),  # noqa: B008  # a frozen record
-        on_text: OnText | None = None,
-    ) -> tuple[list[Generated], Usage]:
-        assert limits.cancel is not None
-        self.stopped = limits.cancel.wait(5)
-        raise CancelledError
-
-
-def test_async_calls_give_what_the_calls_give() -> None:
-    async def both() -> tuple[str, float]:
-        made, _ = await generate_async(ScriptedModel(replies=["yes"]), [_prompt("?")])
-        scored, _ = await score_async(ScriptedModel(), _prompt("?"), ["a"])
-        return made[0].text, scored[0].mean
-
-    assert asyncio.run(both()) == ("yes", -1.0)
-
-
-def test_cancelling_the_task_stops_the_model() -> None:
-    model = WaitingModel()
-
-    async def give_up() -> None:
-        await asyncio.wait_for(generate_async(model, [_prompt("?")]), 0.05)
-
-    started = time.monotonic()
-    with pytest.raises(TimeoutError):
-        asyncio.run(give_up())
-    assert model.stopped
-    assert time.monotonic() - started < 3
 
 
 # The scripted model

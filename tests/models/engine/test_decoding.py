@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tanqu.models.engine.context import Batch, Context, Logits
 from tanqu.models.engine.decoding import Writer
-from tanqu.models.engine.llama import Batch, Context, Logits, Weights
+from tanqu.models.engine.llama import Weights
 from tanqu.models.engine.queue import Job
 from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import ModelError

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic_core import from_json
 
+from tanqu.models.engine.context import Batch, Context, Logits
 from tanqu.models.engine.decoding import Writer
 from tanqu.models.engine.grammar import Grammars
-from tanqu.models.engine.llama import Batch, Context, Logits, Weights
+from tanqu.models.engine.llama import Weights
 from tanqu.models.engine.queue import Job
 from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import GrammarError

@@ -10,14 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.models.engine.llama import (
-    Batch,
-    Context,
-    Logits,
-    Weights,
-    common_length,
-    log_sum_exp,
-)
+from tanqu.models.engine.context import Batch, Context, Logits, common_length, log_sum_exp
+from tanqu.models.engine.llama import Weights
 from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import CancelledError, ModelError, WeightsError
 
@@ -33,7 +27,7 @@ def weights(tiny_path: Path) -> Iterator[Weights]:
 
 @pytest.fixture
 def context(weights: Weights) -> Iterator[Context]:
-    made = weights.context(SETTINGS)
+    made = Context(weights, SETTINGS)
     yield made
     made.close()
 
@@ -83,8 +77,8 @@ def test_cells_go_into_another_context_of_the_same_kind_only(weights: Weights, c
     assert len(state) == context.state_size(0)
     after = Batch([4], [3], [(0,)], [True])
     expected = context.decode(after)[0].copy()
-    larger = weights.context(EngineSettings(context=512, batch=128, rows=8))
-    other = weights.context(EngineSettings(context=256, batch=128, rows=8, kv_type="q8_0"))
+    larger = Context(weights, EngineSettings(context=512, batch=128, rows=8))
+    other = Context(weights, EngineSettings(context=256, batch=128, rows=8, kv_type="q8_0"))
     assert larger.restore(0, state)
     assert (larger.decode(after)[0] == expected).all()
     assert not other.restore(0, state)
@@ -107,7 +101,7 @@ def test_a_copy_shares_cells_and_a_cut_frees_them(context: Context) -> None:
 
 @pytest.mark.gguf
 def test_settings_are_kept_within_what_the_model_was_trained_for(weights: Weights) -> None:
-    context = weights.context(EngineSettings(context=100_000_000))
+    context = Context(weights, EngineSettings(context=100_000_000))
     assert context.size == weights.trained_context == 8192
     context.close()
 
@@ -123,7 +117,7 @@ def test_settings_that_do_not_go_together_are_refused(
     weights: Weights, wrong: EngineSettings, message: str
 ) -> None:
     with pytest.raises(ModelError, match=message):
-        weights.context(wrong)
+        Context(weights, wrong)
 
 
 @pytest.mark.gguf
@@ -152,7 +146,7 @@ def test_a_closed_file_says_so(tiny_path: Path) -> None:
 @pytest.mark.gguf
 def test_weights_that_are_closed_close_their_contexts(tiny_path: Path) -> None:
     weights = Weights(tiny_path, SETTINGS)
-    context = weights.context(SETTINGS)
+    context = Context(weights, SETTINGS)
     context.decode(_batch([1, 2, 3]))
     weights.close()
     for call in (
@@ -210,7 +204,7 @@ def test_an_adapter_is_in_force(tiny_path: Path, weights: Weights, context: Cont
         _adapter(path, 576, scale)
         settings = EngineSettings(context=256, batch=128, rows=8, lora=path)
         with_adapter = Weights(tiny_path, settings)
-        other = with_adapter.context(settings)
+        other = Context(with_adapter, settings)
         row: Logits = other.decode(_batch([1, 2, 3]))[0].copy()
         other.close()
         with_adapter.close()

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
+from tanqu.models.engine.context import Context
 from tanqu.models.engine.llama_model import LlamaModel
 from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import (
@@ -461,7 +462,7 @@ def test_every_call_to_a_closed_model_is_one_clear_error(tiny_path: Path, ask: A
         lambda: weights.is_control(1),
         lambda: weights.description,
         lambda: weights.chat_template,
-        lambda: weights.context(EngineSettings(context=256)),
+        lambda: Context(weights, EngineSettings(context=256)),
     ]
     for call in calls:
         with pytest.raises(ModelError, match=r"the model SmolLM2.* is closed") as caught:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tanqu.models.engine.llama import Batch, Weights
+from tanqu.models.engine.context import Batch, Context
+from tanqu.models.engine.llama import Weights
 from tanqu.models.engine.memory_use import footprint
 from tanqu.models.engine_settings import EngineSettings
 from tanqu.models.errors import WeightsError
@@ -16,7 +17,7 @@ def test_a_token_costs_what_llama_cpp_keeps_of_it(tiny_path: Path, kv_type: str)
     settings = EngineSettings(context=512, batch=128, rows=8, kv_type="f16" if kv_type == "f16" else "q8_0")
     told = footprint(tiny_path, settings)
     weights = Weights(tiny_path, settings)
-    context = weights.context(settings)
+    context = Context(weights, settings)
     try:
         batch = Batch.empty()
         for at in range(100):

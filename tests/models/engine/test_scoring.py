@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.models.engine.llama import Batch, Context, Logits
+from tanqu.models.engine.context import Batch, Context, Logits
 from tanqu.models.engine.queue import Job
 from tanqu.models.engine.scoring import Trie
 from tanqu.models.engine_settings import EngineSettings
