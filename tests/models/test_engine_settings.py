@@ -40,4 +40,4 @@ def test_what_llama_cpp_could_not_run_with_is_refused(wrong: dict[str, object]) 
 
 
 def test_every_setting_has_a_default() -> None:
-    assert len(fields(EngineSettings)) == 11 and EngineSettings().threads is None
+    assert len(fields(EngineSettings)) == 12 and EngineSettings().threads is None
