@@ -16,7 +16,7 @@ from ..models.records import Event, Item, Profile
 from ..prompts import Prompts
 from ..vectorstore import Catalogue, Progress, UpsertResult, compile_where, open_database
 from .erasure import Erasure
-from .explanation import Why, WhySource, find_item, why
+from .explanation import Why, WhySource, answer_why, find_item
 from .ingest import Enriched, Enricher, build_events
 from .pipeline import Pipeline
 from .profile import InterestChange, Profiles, compare_profiles, edit_payload
@@ -306,7 +306,7 @@ class Recommender:
             if wanted is not None:
                 find_item(self.catalogue, wanted)
         run = self._current_run(user)
-        return why(WhySource(run, self.memory.events(run.user), self.catalogue), item, not_)
+        return answer_why(WhySource(run, self.memory.events(run.user), self.catalogue), item, not_)
 
     def event_titles(self, user: str) -> dict[str, str]:
         """The title or words of each of a user's events, by event id."""

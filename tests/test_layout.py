@@ -48,7 +48,9 @@ BELOW_PIPELINE = BELOW_PROFILE | {
     "agent.profile", "agent.ranking", "agent.explanation", "agent.run", "agent.request",
 }  # fmt: skip
 MAY_IMPORT |= {
-    "agent.pipeline": BELOW_PIPELINE,
+    "agent": set(),
+    "agent.run_assembly": BELOW_PIPELINE,
+    "agent.pipeline": BELOW_PIPELINE | {"agent.run_assembly"},
     "agent.erasure": BELOW_PROFILE | {"agent.profile", "agent.ranking", "models.engine"},
     "agent.recommender": BELOW_PIPELINE | {"agent.pipeline", "agent.erasure", "agent.ingest", "agent.report"},
     "agent.chat": BELOW_PIPELINE | {"agent.recommender", "agent.report", "models.engine", "models.langchain"},

@@ -12,7 +12,7 @@ from .exclusions import passed_over, pushed_down
 from .groundedness import ungrounded_spans
 from .social_proof import CoUsers
 from .templates import HistoryItem
-from .why import Why, WhySource, find_item, why
+from .why import Why, WhySource, answer_why, find_item
 from .writer import Explainer
 
 __all__ = [
@@ -23,13 +23,13 @@ __all__ = [
     "RankingSnapshot",
     "Why",
     "WhySource",
+    "answer_why",
     "collect_evidence",
     "counterfactuals",
     "find_item",
     "passed_over",
     "pushed_down",
     "ungrounded_spans",
-    "why",
     "with_counterfactuals",
     "with_names",
 ]

@@ -78,7 +78,7 @@ class WhySource:
     catalogue: Catalogue
 
 
-def why(source: WhySource, item: str, not_: str | None = None) -> Why:
+def answer_why(source: WhySource, item: str, not_: str | None = None) -> Why:
     """Why `item` is or is not recommended in a run, and why it and not the item `not_`; no model is needed.
 
     Args:
@@ -328,15 +328,3 @@ def _kept_item(kept: KeptAway, words: Messages) -> str:
         rank=kept.rank,
         event=_event(kept.event, words) if kept.event else words["none"],
     )
-
-
-__all__ = [
-    "ItemStanding",
-    "KeptAway",
-    "SignalContribution",
-    "Why",
-    "WhySource",
-    "find_item",
-    "kept_away",
-    "why",
-]

@@ -12,7 +12,14 @@ from tanqu.models.records import Language
 
 PLURAL = re.compile(r"_(one|none)$")
 # Names that code has in English already: fields, signals, stages and classes of errors.
-ONLY_CHINESE = ("chat.fields.", "chat.signal_names.", "notes.names.", "notes.errors.")
+ONLY_CHINESE = (
+    "chat.fields.",
+    "chat.condition_fields.",
+    "chat.kinds.",
+    "chat.signal_names.",
+    "notes.names.",
+    "notes.errors.",
+)
 NOT_SENTENCES = {"headline_before", "headline_after", "numerals", "months"}
 
 
