@@ -1,6 +1,6 @@
 """From events to a `Run`: profile, retrieval, ranking, selection, explanation. Read it top-down.
 
-Each step is one call into one room; `tests/test_layout.py` says which room may import which.
+Each step is one call into one room.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,8 @@ class Pipeline:
         query = self.profiles.query(request.user, history, request.words, trace, user)
         self.profiles.keep(query.profile)
         ranker = Ranker(self.catalogue, self.engagement.engagement(trace), self.weights, self.priors)
-        candidates = self._retrieve(request, query, ranker.engagement, user.events, trace)
+        with trace.stage("candidates"):
+            candidates = self._retrieve(request, query, ranker.engagement, user.events)
         if not len(history) and not request.words:
             trace.note("popular" if ranker.engagement.known else "no_order")
         results = self._stages(request, query, ranker, candidates, trace, used=query.history.items)
@@ -66,7 +67,16 @@ class Pipeline:
         return run
 
     def rank(self, request: UserRequest, events: Sequence[Event], items: Sequence[Item]) -> Run:
-        """The run of events and items that are in no database; nothing is stored, used items may return."""
+        """The run of events and items that are in no database; nothing is stored, used items may return.
+
+        Args:
+            request: who asks, and for what.
+            events: oldest first.
+            items: the candidates.
+
+        Returns:
+            The run; its `candidates` hold all items, best first.
+        """
         trace = RunTrace(self.model)
         with Catalogue.in_memory(items, self.catalogue.embedder) as catalogue:
             history = read_history(events, catalogue, self.settings)
@@ -76,22 +86,16 @@ class Pipeline:
             return assemble(results, self.settings, self.prompts, self.weights_name, trace)
 
     def _retrieve(
-        self,
-        request: UserRequest,
-        query: Query,
-        engagement: Engagement,
-        events: Sequence[Event],
-        trace: RunTrace,
+        self, request: UserRequest, query: Query, engagement: Engagement, events: Sequence[Event]
     ) -> list[Candidate]:
         """The candidates: unseen items that pass the filter; of news, recent ones and one per story."""
-        with trace.stage("candidates"):
-            retriever = Retriever(self.catalogue, engagement, query.history, query.profile, request.where)
-            n = max(self.settings.n_candidates, request.n)
-            candidates = retriever.retrieve(request.words, n, at_least=2 * request.n)
-            if query.scenario != "news":
-                return candidates
-            unasked = not request.words and not request.where
-            return fresh_stories(candidates, self.catalogue, newest_time(events) if unasked else None)
+        retriever = Retriever(self.catalogue, engagement, query.history, query.profile, request.where)
+        n = max(self.settings.n_candidates, request.n)
+        candidates = retriever.retrieve(request.words, n, at_least=2 * request.n)
+        if query.scenario != "news":
+            return candidates
+        unasked = not request.words and not request.where
+        return fresh_stories(candidates, self.catalogue, newest_time(events) if unasked else None)
 
     def _stages(
         self,
@@ -103,8 +107,6 @@ class Pipeline:
         used: Sequence[Item] = (),
     ) -> StageResults:
         """Rank the candidates, select the picks among what is not in `used`, and explain them."""
-        for key in self.model.notes if self.model else ():
-            trace.note(key)
         ranked = ranker.rank(candidates, query, trace, self.prompts, self.settings.model_scores)
         explorer = Explorer(ranker, self.memory, self.prompts, self.settings)
         new = explorer.explore(request.n_new, query, used, request.where, trace)

@@ -8,7 +8,6 @@ from typing import Literal, Self
 
 from sqlalchemy import Engine
 
-from ..models import records
 from ..models.embedder import Embedder, SentenceEmbedder
 from ..models.errors import InputError, NotFoundError
 from ..models.language_model import LanguageModel
@@ -20,7 +19,7 @@ from .explanation import Why, WhySource, answer_why, find_item
 from .ingest import Enriched, Enricher, build_events
 from .pipeline import Pipeline
 from .profile import InterestChange, Profiles, compare_profiles, edit_payload
-from .ranking import EngagementCache, RankingWeights, clear_engagement, exploration_count, weights_in_force
+from .ranking import EngagementCache, clear_engagement, exploration_count, weights_in_force
 from .request import UserRequest, WhatIf, Where, unknown_user_message, user_request, valid_user
 from .run import Run
 from .run_trace import RunTrace
@@ -140,11 +139,20 @@ class Recommender:
             msg = f"the settings are of {chosen.home}, but the recommender is of {self.settings.home}"
             raise InputError(msg)
         seen = Recommender(
-            self.catalogue, self.memory, self.priors, self.model if model == "same" else model, chosen
+            self.catalogue,
+            self.memory,
+            self._pipeline.priors,
+            self.model if model == "same" else model,
+            chosen,
         )
         seen._pipeline = replace(seen._pipeline, engagement=self._pipeline.engagement)  # counted once for all
         seen._owns_home = False
         return seen
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The stages, with everything that they work with."""
+        return self._pipeline
 
     @property
     def catalogue(self) -> Catalogue:
@@ -155,11 +163,6 @@ class Recommender:
     def memory(self) -> Memory:
         """Events, profiles, edits and runs of all users."""
         return self._pipeline.memory
-
-    @property
-    def priors(self) -> ScoreCache:
-        """The cached likelihoods of titles."""
-        return self._pipeline.priors
 
     @property
     def model(self) -> LanguageModel | None:
@@ -175,11 +178,6 @@ class Recommender:
     def prompts(self) -> Prompts:
         """The prompt templates in force."""
         return self._pipeline.prompts
-
-    @property
-    def weights(self) -> RankingWeights:
-        """The weights of the ranking signals in force."""
-        return self._pipeline.weights
 
     def add_items(self, items: Iterable[Item | Where], progress: Progress | None = None) -> UpsertResult:
         """Put items into the catalogue, or new versions of them; raises pydantic's ValidationError."""
@@ -305,14 +303,8 @@ class Recommender:
         for wanted in (item, not_):
             if wanted is not None:
                 find_item(self.catalogue, wanted)
-        run = self._current_run(user)
+        run = self.memory.current_run(user, self.catalogue.fingerprint) or self.recommend(user)
         return answer_why(WhySource(run, self.memory.events(run.user), self.catalogue), item, not_)
-
-    def event_titles(self, user: str) -> dict[str, str]:
-        """The title or words of each of a user's events, by event id."""
-        profiles = self._pipeline.profiles
-        history = profiles.history(profiles.known(valid_user(user)))
-        return {event.id: event.text for event in history.shown()}
 
     def mute(self, user: str, keyword: str) -> Profile:
         """Keep an interest out of every list; raises NotFoundError if there is none of that name."""
@@ -323,14 +315,24 @@ class Recommender:
         return self._changed(user, "pin", keyword)
 
     def rename(self, user: str, keyword: str, new: str) -> Profile:
-        """Call an interest by another name; raises InputError if it is taken or empty."""
+        """Call an interest by another name.
+
+        Args:
+            user: the user.
+            keyword: the present name, a part of it, or its number.
+            new: the new name.
+
+        Returns:
+            The profile with the new name.
+
+        Raises:
+            InputError: the new name is taken or empty.
+            NotFoundError: there is no such interest.
+        """
         return self._changed(user, "rename", keyword, new)
 
     def forget_interest(self, user: str, keyword: str) -> Profile:
-        """Have the events of an interest count no more, and its words out of caches and earlier versions.
-
-        Their items still count as used. `undo` makes them count again.
-        """
+        """Have the events of an interest count no more (`undo` takes it back); their items stay used."""
         return self._changed(user, "forget", keyword)
 
     def undo(self, user: str) -> Profile:
@@ -339,7 +341,16 @@ class Recommender:
         return self.profile(user)
 
     def diff(self, user: str, before: datetime, after: datetime | None = None) -> tuple[InterestChange, ...]:
-        """What changed in the profile between two moments (default: until now)."""
+        """What changed in the profile between two moments.
+
+        Args:
+            user: the user.
+            before: the earlier moment.
+            after: the later one; by default now.
+
+        Returns:
+            The interests that came, went, grew or shrank.
+        """
         user = valid_user(user)
         now = self.memory.profile(user) if after is None else self.memory.profile_at(user, after)
         return compare_profiles(self.memory.profile_at(user, before), now)
@@ -387,14 +398,3 @@ class Recommender:
         if kind == "forget":
             self._erasure().forget_interest(profile.user, edit)
         return self.profile(user)
-
-    def _current_run(self, user: str) -> records.Run:
-        """The last run of the user, unless events, edits or the catalogue are newer; else a new one."""
-        last = self.memory.last_run(user)
-        if last is not None:
-            events = {event.id for event in self.memory.events(user)}
-            same = events == {event.id for event in last.history}
-            edited = any(edit.created >= last.created for edit in self.memory.edits(user))
-            if same and not edited and last.fingerprints.get("catalogue") == self.catalogue.fingerprint:
-                return last
-        return self.recommend(user)

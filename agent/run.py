@@ -11,11 +11,7 @@ class Run(records.Run):
     """One request, whole, with the reports of it. Needs no model and no database."""
 
     def save_html(self, path: str | Path) -> Path:
-        """Write the report as one closed page; a name without `.html` gets it.
-
-        Raises:
-            InputError: the path cannot be written.
-        """
+        """Write the report as one closed page (a name without `.html` gets it) and return its path."""
         return write_report(self, _ending(path, ".html"))
 
     def save_markdown(self, path: str | Path) -> Path:

@@ -76,6 +76,8 @@ def assemble(
     catalogue, profile = results.ranker.catalogue, results.query.profile
     enrichments = catalogue.enrichments([pick.candidate.item.id for pick in results.picks])
     model, embedder = trace.model, catalogue.embedder
+    for key in model.notes if model else ():
+        trace.note(key)
     return Run(
         user=profile.user,
         home=settings.named_home,

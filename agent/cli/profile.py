@@ -74,7 +74,7 @@ def _print_profile(recommender: "Recommender", profile: "Profile", as_json: bool
     if as_json:
         typer.echo(profile.model_dump_json(indent=2))
     else:
-        print_profile(profile, recommender.event_titles(profile.user))
+        print_profile(profile, recommender.pipeline.profiles.event_titles(profile.user))
 
 
 def _changed(recommender: "Recommender", user: str, do: str, words: list[str]) -> "Profile":

@@ -54,8 +54,8 @@ def _tune(recommender: "Recommender", users: int, seed: int, dry_run: bool, as_j
         recommender.catalogue,
         recommender.settings,
         recommender.prompts,
-        recommender.weights,
-        recommender.priors,
+        recommender.pipeline.weights,
+        recommender.pipeline.priors,
         recommender.model,
     )
     try:

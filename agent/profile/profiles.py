@@ -55,6 +55,10 @@ class Profiles:
         read = read_history(known.events, self._catalogue, self._settings)
         return without_events(read, forgotten_events(known.edits))
 
+    def event_titles(self, user: str) -> dict[str, str]:
+        """The title or words of each of a user's events, by event id."""
+        return {event.id: event.text for event in self.history(self.known(user)).shown()}
+
     def keep(self, profile: Profile) -> None:
         """Save a profile as a new version if it is one."""
         if profile != self._memory.profile(profile.user):

@@ -227,6 +227,15 @@ class Memory(EventStore):
         texts = self._all(query, lambda row: str(row[0]))
         return [restored(text, self._items.get) for text in reversed(texts)]
 
+    def current_run(self, user: str, catalogue: str) -> Run | None:
+        """The last run of a user; None if events, edits or the catalogue (its fingerprint) are newer."""
+        last = self.last_run(user)
+        if last is None or last.fingerprints.get("catalogue") != catalogue:
+            return None
+        edited = any(edit.created >= last.created for edit in self.edits(user))
+        same = {event.id for event in self.events(user)} == {event.id for event in last.history}
+        return last if same and not edited else None
+
     def last_run(self, user: str) -> Run | None:
         """The newest run of a user; None if there is none."""
         return next(iter(self.runs(user, 1)), None)

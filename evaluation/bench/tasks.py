@@ -126,16 +126,15 @@ def _our_round(
 
 
 def _rank(recommender: Recommender, user: str) -> float:
-    """Seconds for 20 candidates, with the history's prefix warm and the items' priors known: the second time.
-
-    The candidates are prefilled again: the model keeps the prefix, not what was scored after it.
-    """
+    """Seconds for 20 candidates, with the history's prefix warm and the items' priors known: the second time."""
     history = read_history(recommender.memory.events(user), recommender.catalogue, recommender.settings)
     query = Query(history, recommender.profile(user))
     ids = [one for one in recommender.catalogue.ids() if one not in history.consumed][:_CANDIDATES]
     found = as_candidates(recommender.catalogue, ids)
     ranker = Ranker(recommender.catalogue, Engagement.empty(), load_weights(), ScoreCache(memory_database()))
-    model = recommender.model
+    model = (
+        recommender.model
+    )  # keeps the prefix, not what was scored after it: candidates are prefilled again
     ranker.rank(found, query, RunTrace(model), recommender.prompts, _CANDIDATES)
     # A trace of its own: within one, what was scored once is not scored again.
     return timed(lambda: ranker.rank(found, query, RunTrace(model), recommender.prompts, _CANDIDATES))

@@ -520,7 +520,7 @@ def test_a_home_of_another_embedder_is_refused_until_it_is_rebuilt(tmp_path: Pat
 
 def test_titles_of_events_say_what_they_were_about(shop: Recommender) -> None:
     user = demo_user("shop")
-    titles = shop.event_titles(user)
+    titles = shop.pipeline.profiles.event_titles(user)
     own: list[Event] = shop.memory.events(user)
     assert set(titles) == {event.id for event in own} and all(titles.values())
 

@@ -369,7 +369,7 @@ def test_an_id_that_nobody_can_have_is_an_error_that_says_so(tmp_path: Path, use
     with Recommender.open(settings=Settings(home=tmp_path), embedder=HashEmbedder()) as recommender:
         for act in (
             recommender.profile, recommender.export_user, recommender.forget_user, recommender.undo,
-            recommender.event_titles, lambda one: recommender.diff(one, START),
+            lambda one: recommender.diff(one, START),
         ):  # fmt: skip
             with pytest.raises(InputError, match="cannot be used"):
                 act(user)

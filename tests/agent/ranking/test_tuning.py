@@ -42,7 +42,13 @@ def planted(count: int, seed: int, *, model: float = 0.0, **taste: float) -> lis
 
 def inputs(shop: Recommender) -> TuningInputs:
     return TuningInputs(
-        shop.memory, shop.catalogue, shop.settings, shop.prompts, shop.weights, shop.priors, shop.model
+        shop.memory,
+        shop.catalogue,
+        shop.settings,
+        shop.prompts,
+        shop.pipeline.weights,
+        shop.pipeline.priors,
+        shop.model,
     )
 
 
