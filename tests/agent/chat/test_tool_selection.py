@@ -36,10 +36,12 @@ def _selector(
     engine = memory_database()
     catalogue = Catalogue.in_memory(sample.items, EMBEDDER)
     chosen = Settings(home=home, scenario="video", language=language)
-    recommender = Recommender(catalogue, Memory(engine), ScoreCache(engine), model, chosen)
+    recommender = Recommender(catalogue, Memory(engine), ScoreCache(engine), None, chosen)
     recommender.record(sample.events)
     tools = Toolbox(recommender, "video-lin", language)
     tools.execute(calls.Recommend())
+    assert tools.profile is not None  # named without the model, which is for the selection
+    tools.recommender = recommender.view(model=model)
     return ToolSelector(tools), tools
 
 
