@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tanqu.agent.cli import main as cli
-from tanqu.agent.ingest.events import EventBuilder
+from tanqu.agent.ingest.rows import EventBuilder
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.run import Run
 from tanqu.agent.settings import Settings

@@ -7,10 +7,9 @@ May import: models, prompts, vectorstore, and of the agent messages, run_trace, 
 """
 
 from .counterfactual import RankingSnapshot, counterfactuals, with_counterfactuals, with_names
-from .evidence import PickEvidence, collect_evidence
+from .evidence import CoUsers, PickEvidence, collect_evidence
 from .exclusions import passed_over, pushed_down
 from .groundedness import ungrounded_spans
-from .social_proof import CoUsers
 from .templates import HistoryItem
 from .why import Why, WhySource, answer_why, find_item
 from .writer import Explainer

@@ -14,8 +14,7 @@ from typing import Literal
 
 from ...models.numbers import Numeral, numerals
 from ...models.records import Language
-from .claims import FIRST_TITLE, UserAction, claims
-from .word_coverage import CoveredText, checker_words, inflected
+from .claims import FIRST_TITLE, CoveredText, UserAction, checker_words, claims, inflected
 
 SpanKind = Literal["markup", "title", "name", "number", "word", "action", "relation"]
 

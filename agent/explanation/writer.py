@@ -17,9 +17,8 @@ from ...vectorstore import Catalogue
 from ..messages import messages_for, quoted
 from ..profile import Query
 from ..run_trace import RunTrace
-from .evidence import PickEvidence, collect_evidence
+from .evidence import CoUsers, PickEvidence, collect_evidence
 from .groundedness import UngroundedSpan, ungrounded_spans
-from .social_proof import CoUsers
 
 _TOKENS = 56
 _ATTEMPTS = 2

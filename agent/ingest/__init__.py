@@ -6,7 +6,7 @@ May import: models, prompts, vectorstore, agent.settings, agent.store.
 """
 
 from .enrichment import Enriched, Enricher
-from .events import EventBuilder, build_events, event_id
 from .files import read_events, read_items
+from .rows import EventBuilder, build_events, event_id
 
 __all__ = ["Enriched", "Enricher", "EventBuilder", "build_events", "event_id", "read_events", "read_items"]

@@ -16,8 +16,7 @@ from pydantic_core import ErrorDetails
 
 from ...models.errors import InputError
 from ...models.records import MAX_TEXT, Action, Event, Item
-from .events import EventBuilder
-from .rows import ATTRIBUTE, Fault, Values, brief, rows
+from .rows import ATTRIBUTE, EventBuilder, Fault, Values, brief, rows
 
 MAX_PROBLEMS = 1_000
 """How many problems of a file are kept; the rest is only counted."""

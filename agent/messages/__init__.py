@@ -4,11 +4,9 @@ In: a language, the key of a sentence, its values; records where a sentence is a
 A new sentence is a key in `en.toml` and in `zh.toml`. May import: models.
 """
 
-from .catalogue import Messages, messages_for
+from .catalogue import Messages, messages_for, note_text
 from .counterfactuals import counterfactual_lines, counterfactual_text
-from .formatting import UNITS, Clipped, clip, clipped, number, percent, shown, thousandths, unbroken
-from .notes import note_text
-from .quoting import quoted
+from .formatting import UNITS, Clipped, clip, clipped, number, percent, quoted, shown, thousandths, unbroken
 
 __all__ = [
     "UNITS",

@@ -1,7 +1,8 @@
 """From a run to the contents of a report: ids resolved, events numbered, parts summed, everything worded.
 
 Events are numbered in the order in which the picks cite them, then by interest, then the rest: the
-number is the label of a citation and the anchor that it leads to.
+number is the label of a citation and the anchor that it leads to. What is not on the list is shown too: the
+rules that exclude items in general, and single excluded candidates.
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from ...models.records import Call, Enrichment, HistoryEvent, Item, Recommendation, Run
+from ..explanation import passed_over, pushed_down
 from ..messages import (
     Clipped,
     Messages,
@@ -23,8 +25,52 @@ from ..messages import (
     unbroken,
 )
 from .charts import bar_widths, split_score, time_positions, waterfall
-from .exclusions import excluded_candidates, exclusion_rules
-from .page import CitedEvents, Command, EventView, InterestView, Page, PickView, StageView, Timeline
+from .page import (
+    CitedEvents,
+    Command,
+    EventView,
+    ExcludedCandidate,
+    InterestView,
+    Page,
+    PickView,
+    StageView,
+    Timeline,
+)
+
+_NAME = 48
+
+
+def exclusion_rules(run: Run, words: Messages) -> Iterable[str]:
+    """A sentence for each rule in force: the history, the filters, muted and negative interests."""
+    if run.history:
+        yield words.count("left_history", len(run.history))
+    if run.where:
+        yield words["left_filter"]
+    muted = [interest.keyword for interest in run.profile.positive if interest.muted]
+    if muted:
+        yield words.say("left_mutes", interests=_listed(muted, words))
+    negative = [interest.keyword for interest in run.profile.negative]
+    if negative:
+        yield words.say("left_negative", interests=_listed(negative, words))
+
+
+def excluded_candidates(run: Run, words: Messages) -> tuple[ExcludedCandidate, ...]:
+    """The candidates, by rank, that were passed over or that dislikes keep off the list, with the reason."""
+    excluded = {
+        ranked.rank: (ranked, words.say("left_pushed", before=before)) for before, ranked in pushed_down(run)
+    }
+    for ranked, reason in passed_over(run):
+        interest = words.quoted(clip(shown(ranked.candidate.interest or ""), _NAME))
+        excluded[ranked.rank] = (ranked, words.say(f"left_{reason}", interest=interest))
+    return tuple(
+        ExcludedCandidate(rank, clipped(ranked.candidate.item.title), why)
+        for rank, (ranked, why) in sorted(excluded.items())
+    )
+
+
+def _listed(names: list[str], words: Messages) -> str:
+    return words["comma"].join(clip(shown(name), _NAME) for name in names)
+
 
 RUNNERS_UP = 10
 """How many of the next candidates after the picks are shown."""
@@ -343,6 +389,3 @@ def _work(calls: Iterable[Call], words: Messages) -> Iterable[str]:
         totals[call.kind] = totals.get(call.kind, 0) + call.sequences
     for kind, sequences in totals.items():
         yield f"{words.name('kinds', kind)} {words.count('sequences', sequences)}"
-
-
-__all__ = ["RUNNERS_UP", "commands", "view"]

@@ -4,6 +4,7 @@ A report is one file with no reference outside itself. It holds a history, so it
 owner alone (mode 0600), and whole or not at all.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -16,9 +17,33 @@ from ...models.errors import InputError, NotFoundError
 from ...models.files import safe_name, unwritable, write_text
 from ...models.records import Language, Run
 from ..messages import clip, messages_for, number, percent, shown, thousandths
-from .escaping import json_text, markdown
 from .page import CitedEvents
 from .view import view
+
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]#|~!@$^]|(?<=\])\(|://|(?<![a-z])www\.", re.IGNORECASE)
+_LEADING = re.compile(
+    r"^(?:\d{1,9}(?=[.)](?:\s|$))|(?=[-+=](?!\d)))"
+)  # would begin a list, a rule or a heading
+_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+# What could end a script element, or turn the text around it when the file is shown.
+_JSON = re.compile(
+    "[<>&\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+
+
+def markdown(value: object) -> str:
+    """Text that Markdown shows as it is: no markup, no HTML, no link, not even a bare address."""
+    escaped = _MARKDOWN.sub(lambda found: _backslash(found[0]), str(value))
+    return _LEADING.sub(lambda found: f"{found[0]}\\", escaped).translate(_HTML)
+
+
+def _backslash(text: str) -> str:
+    return f"\\{text}" if len(text) == 1 else text.replace(":", "\\:").replace(".", "\\.")
+
+
+def json_text(document: str) -> str:
+    """The same JSON with every character escaped that HTML or a terminal might act upon."""
+    return _JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
 class _Verbatim(str):
@@ -178,15 +203,3 @@ def _write_page(run: Run, home: Path) -> _IndexRow:
 def page_name(user: str) -> str:
     """The file name of a user's page."""
     return f"{safe_name(user)}.html"
-
-
-__all__ = [
-    "environment",
-    "load_run",
-    "page_name",
-    "to_html",
-    "to_json",
-    "to_markdown",
-    "write_index",
-    "write_report",
-]

@@ -16,8 +16,7 @@ from sqlalchemy import Connection
 from ...models.errors import InputError, NotFoundError
 from ...models.records import Profile, Run
 from ...vectorstore import METADATA, ItemRows
-from .event_rows import record_events, refuse_taken_ids
-from .event_store import EventStore
+from .event_store import EventStore, record_events, refuse_taken_ids
 from .model_cache import NameCache
 from .stored_runs import (
     CITATIONS,

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.explanation.evidence import PickEvidence
-from tanqu.agent.explanation.social_proof import MIN_CO_USERS, CoUserCount, CoUsers
+from tanqu.agent.explanation.evidence import MIN_CO_USERS, CoUserCount, CoUsers, PickEvidence
 from tanqu.agent.explanation.templates import HistoryItem
 from tanqu.agent.profile.history import HistoryEntry
 from tanqu.agent.store.memory import Memory, Took

@@ -12,7 +12,7 @@ from tanqu.agent.explanation.evidence import PickEvidence, collect_evidence
 from tanqu.agent.explanation.groundedness import ungrounded_spans
 from tanqu.agent.explanation.templates import HistoryItem, lead, template
 from tanqu.agent.explanation.writer import _ENDINGS, Explainer, grounded_sentence
-from tanqu.agent.messages.quoting import quoted
+from tanqu.agent.messages.formatting import quoted
 from tanqu.agent.profile.history import History, HistoryEntry, read_history
 from tanqu.agent.profile.profile_building import build_profile
 from tanqu.agent.profile.query import Query

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tanqu.agent.ingest.events import EventBuilder, event_id
 from tanqu.agent.ingest.files import MAX_PROBLEMS, Loaded, read_events, read_items
-from tanqu.agent.ingest.rows import MAX_LINE
+from tanqu.agent.ingest.rows import MAX_LINE, EventBuilder, event_id
 from tanqu.models.errors import InputError
 from tanqu.models.records import MAX_TEXT, Item
 

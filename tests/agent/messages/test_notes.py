@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import tanqu.agent.messages.notes as notes
+import tanqu.agent.messages.catalogue as notes
 from tanqu.agent.messages import messages_for
-from tanqu.agent.messages.notes import note_text
+from tanqu.agent.messages.catalogue import note_text
 from tanqu.agent.run_trace import RunTrace
 from tanqu.models.errors import CancelledError, ModelError, PromptTooLongError
 from tanqu.models.records import Language

@@ -17,9 +17,9 @@ from markdown_it import MarkdownIt
 
 from tanqu.agent.messages import clip, messages_for, number, percent, shown, thousandths, unbroken
 from tanqu.agent.report.charts import REST, split_score, time_positions, waterfall
-from tanqu.agent.report.escaping import markdown
 from tanqu.agent.report.writing import (
     load_run,
+    markdown,
     page_name,
     to_html,
     to_json,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tanqu.agent.ingest.events import event_id
+from tanqu.agent.ingest.rows import event_id
 from tanqu.evaluation.data.datasets import (
     Column,
     Sequence,
