@@ -11,35 +11,47 @@ from sqlalchemy import Connection, text
 from .filters import Fields
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_FIELDS = """
+# One scan of the items counts the values of every field. Of the numbers whose ranks are (total + 1) / 2 and
+# (total + 2) / 2, in whole numbers, the mean is the median.
+_FACETS = """
 WITH fields(name, value, type, row) AS (
     SELECT 'kind', kind, 'text', row FROM items WHERE kind != ''
     UNION ALL
     SELECT 'tags', tag.value, tag.type, items.row FROM items, json_each(items.tags) AS tag
     UNION ALL
+    SELECT field.key, field.value, field.type, items.row FROM items, json_each(items.attributes) AS field
+    WHERE field.type IN ('text', 'integer', 'real')
+    UNION ALL
     SELECT field.key, part.value, part.type, items.row
-    FROM items, json_each(items.attributes) AS field,
-        json_each(CASE field.type WHEN 'array' THEN field.value ELSE json_array(field.value) END) AS part
-    WHERE field.type IN ('array', 'text', 'integer', 'real')
+    FROM items, json_each(items.attributes) AS field, json_each(field.value) AS part WHERE field.type = 'array'
+), counts AS MATERIALIZED (
+    SELECT name, value, COUNT(*) AS n, MIN(row) AS first, CASE
+        WHEN type != 'text' THEN 'number'
+        WHEN value GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' THEN 'date'
+        ELSE 'word'
+    END AS class
+    FROM fields GROUP BY name, class, value
+), words AS (
+    SELECT name, value, first, ROW_NUMBER() OVER (PARTITION BY name ORDER BY n DESC, first) AS place
+    FROM counts WHERE class = 'word'
+), numbers AS (
+    SELECT name, CAST(value AS REAL) AS value, n, SUM(n) OVER (PARTITION BY name) AS total,
+        SUM(n) OVER (PARTITION BY name ORDER BY CAST(value AS REAL)) AS upto
+    FROM counts WHERE class = 'number'
+), ranked AS (
+    SELECT name, value, (upto - n < (total + 1) / 2 AND (total + 1) / 2 <= upto)
+        + (upto - n < (total + 2) / 2 AND (total + 2) / 2 <= upto) AS middles
+    FROM numbers
 )
+SELECT * FROM (
+SELECT 'word' AS class, name, value AS low, value AS high, NULL AS median, first
+FROM words WHERE place <= :limit
+UNION ALL
+SELECT 'date', name, MIN(value), MAX(value), NULL, 0 FROM counts WHERE class = 'date' GROUP BY name
+UNION ALL
+SELECT 'number', name, MIN(value), MAX(value), SUM(value * middles) / 2, 0 FROM ranked GROUP BY name
+) ORDER BY first, name = 'kind' DESC, name = 'tags' DESC
 """
-_IS_DATE = "type = 'text' AND value GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'"
-_NUMBERS = f"""{_FIELDS}
-SELECT name, MIN(value), MAX(value), AVG(CASE WHEN place IN ((n + 1) / 2, (n + 2) / 2) THEN value END)
-FROM (
-    SELECT name, value, ROW_NUMBER() OVER (PARTITION BY name ORDER BY value) AS place,
-        COUNT(*) OVER (PARTITION BY name) AS n
-    FROM fields WHERE type IN ('integer', 'real')
-) GROUP BY name
-"""  # noqa: S608  # fixed parts
-_DATES = f"{_FIELDS} SELECT name, MIN(value), MAX(value) FROM fields WHERE {_IS_DATE} GROUP BY name"  # noqa: S608
-_WORDS = f"""{_FIELDS}
-SELECT name, value FROM (
-    SELECT name, value, MIN(row) AS first,
-        ROW_NUMBER() OVER (PARTITION BY name ORDER BY COUNT(*) DESC, MIN(row)) AS place
-    FROM fields WHERE type = 'text' AND NOT ({_IS_DATE}) GROUP BY name, value
-) WHERE place <= :limit ORDER BY first, name = 'kind' DESC, name = 'tags' DESC
-"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +88,17 @@ def count_facets(connection: Connection, limit: int) -> Facets:
     Returns:
         The facets; the number of rows read does not grow with the number of items beyond `limit` per field.
     """
+    numbers: dict[str, NumberFacet] = {}
+    dates: dict[str, tuple[str, str]] = {}
     words: dict[str, list[str]] = defaultdict(list)
-    for name, value in connection.execute(text(_WORDS), {"limit": limit}):
-        words[name].append(value)
-    return Facets(
-        {name: NumberFacet(*map(float, ranged)) for name, *ranged in connection.execute(text(_NUMBERS))},
-        {name: (first, last) for name, first, last in connection.execute(text(_DATES))},
-        {name: tuple(values) for name, values in words.items()},
-    )
+    for kind, name, low, high, middle, _ in connection.execute(text(_FACETS), {"limit": limit}):
+        if kind == "number":
+            numbers[name] = NumberFacet(low, high, middle)
+        elif kind == "date":
+            dates[name] = (low, high)
+        else:
+            words[name].append(low)
+    return Facets(numbers, dates, {name: tuple(values) for name, values in words.items()})
 
 
 def facets_of(items: Iterable[Fields], limit: int) -> Facets:
