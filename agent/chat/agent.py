@@ -21,10 +21,9 @@ from ...models.records import MAX_TEXT, Language
 from ...models.scripted_model import ScriptedModel
 from ..ranking import exploration_count
 from ..recommender import Recommender
-from .conversation_store import Conversation, excess_messages, restored_messages
+from .conversation_store import Conversation, chat_language, excess_messages, restored_messages
 from .interruptible_model import InterruptibleModel, UsageTotals
 from .langchain import build_graph
-from .language import chat_language
 from .tool_calls import ChatState, ListedItem, Outcome
 from .tool_selection import ToolSelector
 from .toolbox import Toolbox

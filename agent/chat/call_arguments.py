@@ -11,7 +11,7 @@ from typing import Literal
 from ...models.records import Profile
 from ...models.text import clean, fold
 from . import tool_calls as calls
-from .intent_rules import ParsedMessage
+from .message_rules import ParsedMessage
 from .toolbox import Toolbox
 
 Decider = Literal["rule", "examples", "model"]

@@ -12,8 +12,24 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from ...models.errors import CatalogueError
+from ...models.records import Language
+from ...models.text import language_of
+from ..recommender import Recommender
 from ..store import user_folder
 from .tool_calls import ChatState
+
+_RECENT = 50
+
+
+def chat_language(recommender: Recommender, user: str) -> Language:
+    """The language of the settings; else of the user's latest items and queries; else of the catalogue."""
+    if recommender.settings.language != "auto":
+        return recommender.settings.language
+    events = recommender.memory.recent(user, _RECENT)
+    ids = [event.item for event in events if event.item] or recommender.catalogue.ids(_RECENT)
+    titles = [item.title for item in recommender.catalogue.get(ids)]
+    return language_of([*titles, *(event.query or "" for event in events)])
+
 
 MAX_MESSAGES = 400
 """Messages of a conversation that are kept."""
@@ -99,6 +115,3 @@ def restored_messages(lines: Iterable[tuple[str, str]], state: ChatState) -> lis
     ]
     end = {"state": state.model_dump(mode="json")}
     return [*messages, ToolMessage("", tool_call_id="restored", artifact=end)]
-
-
-__all__ = ["MAX_MESSAGES", "Conversation", "excess_messages", "restored_messages"]

@@ -25,7 +25,7 @@ from ...models.errors import InputError, NotFoundError
 from ...models.records import Language, Record
 from ..recommender import Recommender
 from . import tool_calls as calls
-from .language import chat_language
+from .conversation_store import chat_language
 from .tool_selection import ToolSelector
 from .toolbox import Toolbox
 

@@ -17,10 +17,9 @@ from ..recommender import Recommender
 from ..report import write_report
 from ..store import reports_folder
 from . import tool_calls as calls
-from .answer_writer import AnswerWriter
-from .condition_parser import ParsedConditions, parse_conditions
-from .conditions import describe, merge
-from .item_lists import ItemLists, listed_item
+from .answers import AnswerWriter, ItemLists, listed_item
+from .condition_parser import parse_conditions
+from .conditions import ParsedConditions, describe, merge
 from .tool_calls import ChatState, ListedItem, Outcome, UndoableChange
 from .vocabulary import Vocabulary, vocabulary_of
 

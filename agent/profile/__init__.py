@@ -8,8 +8,8 @@ May import: agent.store, agent.settings, agent.messages, agent.run_trace, vector
 
 from .clustering import EventCluster, average_linkage
 from .event_weights import decayed_weights, newest_time
-from .history import History, HistoryEntry, read_history
-from .profile_building import build_profile, interest_vectors, name_clusters
+from .history import History, HistoryEntry, Query, read_history
+from .interest_naming import name_clusters
 from .profile_edits import (
     InterestChange,
     apply_edits,
@@ -21,8 +21,7 @@ from .profile_edits import (
     without_interests,
     without_muted,
 )
-from .profiles import Profiles
-from .query import Query
+from .user_profile import Profiles, build_profile, interest_vectors
 
 __all__ = [
     "EventCluster",

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from ...models.embedder import Vectors
-from ...models.records import Event, HistoryEvent, Item, Scenario
+from ...models.records import Event, HistoryEvent, Item, Language, Profile, Scenario
 from ...models.text import clean
 from ...prompts import item_line
 from ...vectorstore import Catalogue
@@ -210,3 +210,19 @@ def _vectors(entries: Sequence[HistoryEntry], catalogue: Catalogue) -> Vectors:
     for row, entry in zip(vectors, entries, strict=True):
         row[:] = found.get(entry.key, 0.0)
     return vectors
+
+
+@dataclass(frozen=True)
+class Query:
+    """What items are ranked for: a user's history and profile, and the words asked for, if any."""
+
+    history: History
+    profile: Profile
+    request: str = ""
+    scenario: Scenario = "shop"
+    now: datetime | None = None
+
+    @property
+    def language(self) -> Language:
+        """The language of the profile."""
+        return self.profile.language

@@ -6,7 +6,7 @@ requested once more.
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import Annotated
@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from ...models.errors import ModelError, PromptTooLongError
 from ...models.language_model import Constraint, Limits, Prompt
-from ...models.records import Language, Polarity, Record, WrittenBy
+from ...models.records import Interest, Language, Polarity, Record, WrittenBy
 from ...models.text import clean
 from ...prompts import Prompts
 from ...vectorstore import tokens
@@ -278,6 +278,32 @@ def _by_words(history: History, one: EventCluster, language: Language = "en") ->
         )
     theme = ranked[1] if len(ranked) > 1 else ranked[0]
     return InterestName(ranked[0] or "?", theme or "?", 0.0, "template")
+
+
+def summarise(interests: Sequence[Interest], language: Language) -> str:
+    """One sentence over the interests of a profile that are not muted.
+
+    A template: the default model, given these names, wrote the same list back, and took two seconds for it.
+
+    Returns:
+        At most three positive and two negative interests, in the language.
+    """
+    words = messages_for(language, "profile")
+    active = [interest for interest in interests if not interest.muted]
+    liked = _apart(interest.keyword for interest in active if interest.polarity == "positive")[:3]
+    avoided = _apart(interest.keyword for interest in active if interest.polarity == "negative")[:2]
+    named = {"drawn_to": liked, "turned_down": avoided}
+    clauses = [words.say(key, interests=words.listed(names)) for key, names in named.items() if names]
+    text = words["clauses"].join(clauses)
+    return f"{text[0].upper()}{text[1:]}{words['end']}" if text else words["no_interests"]
+
+
+def _apart(names: Iterable[str]) -> list[str]:
+    """The names without those that differ from an earlier one by their mark only (space · comet after space)."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(name.partition(" · ")[0], name)
+    return list(found.values())
 
 
 __all__ = ["InterestName", "name_clusters"]

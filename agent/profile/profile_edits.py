@@ -16,7 +16,7 @@ from ...models.records import Interest, Profile, Record
 from ...models.text import clean
 from ..store import Edit, EditKind
 from .history import History, HistoryEntry
-from .profile_building import summarise
+from .interest_naming import summarise
 
 PIN_FLOOR = 0.25
 """The least weight of a pinned interest, or an equal share where many are pinned."""

@@ -6,16 +6,20 @@ A new signal begins in `signals.py`; its weight stands in `ranking.toml`, and `t
 May import: agent.profile, agent.store, agent.settings, agent.messages, agent.run_trace, vectorstore, prompts, models.
 """
 
-from .diversity import duplicate_key, exhausted_interest, interest_quotas, normalised_title, select
 from .engagement_cache import EngagementCache, clear_engagement
 from .exploration import Explorer, exploration_count
-from .freshness import fresh_stories
-from .fusion import reciprocal_rank_fusion
-from .leave_one_out import held_out_event
 from .ranker import Ranker
-from .retrieval import Retriever, as_candidates
+from .retrieval import Retriever, as_candidates, reciprocal_rank_fusion
+from .selection import (
+    duplicate_key,
+    exhausted_interest,
+    fresh_stories,
+    interest_quotas,
+    normalised_title,
+    select,
+)
 from .signals import SIGNALS, history_similarity, interest_matches
-from .tuning import TuningInputs, tune
+from .tuning import TuningInputs, held_out_event, tune
 from .weights import WEIGHTS_FILE, RankingWeights, load_weights, save_weights, weights_in_force
 
 __all__ = [

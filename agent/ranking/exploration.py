@@ -20,8 +20,8 @@ from ..profile import Query, interest_vectors, name_clusters
 from ..run_trace import RunTrace
 from ..settings import Settings
 from ..store import ALL_USERS, Memory
-from .diversity import duplicate_key
 from .ranker import Ranker, total_scores
+from .selection import duplicate_key
 from .signals import SIGNAL_TABLE, Values, standardised
 from .topics import Topics, as_groups, topics_of
 

@@ -1,6 +1,7 @@
 """Retrieval: several channels search the catalogue, and rank fusion makes them one pool of candidates."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -8,7 +9,29 @@ from ...models.embedder import Vectors
 from ...models.records import Candidate, Profile
 from ...vectorstore import Catalogue, Engagement
 from ..profile import History, interest_vectors
-from .fusion import reciprocal_rank_fusion
+
+RANK_CONSTANT = 60
+"""k of the formula; 60 is the value of the paper."""
+
+
+def reciprocal_rank_fusion(rankings: Iterable[Iterable[tuple[str, float]]]) -> list[str]:
+    """The items of all rankings, the largest sum of 1 / (60 + rank) first (ranks from 1).
+
+    Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
+    Methods", SIGIR 2009, section 2. Scores are not compared, so the rankings may be on different scales.
+
+    Args:
+        rankings: lists of (item id, score), best first; only the order counts.
+
+    Returns:
+        Item ids, each once, best first; ties by id.
+    """
+    fused: defaultdict[str, float] = defaultdict(float)
+    for ranking in rankings:
+        for rank, (item, _) in enumerate(ranking, 1):
+            fused[item] += 1 / (RANK_CONSTANT + rank)
+    return sorted(fused, key=lambda item: (-fused[item], item))
+
 
 _RECENT = 3
 _LATEST = "recent"

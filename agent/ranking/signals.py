@@ -17,7 +17,7 @@ from ...models.embedder import Vectors
 from ...models.records import Interest, Item
 from ...vectorstore import Catalogue, Engagement
 from ..profile import History, Query, interest_vectors
-from .freshness import published
+from .selection import published
 
 Values = NDArray[np.float64]
 

@@ -30,10 +30,32 @@ from ..profile import (
 from ..run_trace import RunTrace
 from ..settings import Settings
 from ..store import Memory, ScoreCache
-from .leave_one_out import held_out_event
 from .ranker import Ranker
-from .weight_fitting import NEGATIVES, HeldOutChoice, TuningResult, fit
-from .weights import RankingWeights
+from .weights import NEGATIVES, HeldOutChoice, RankingWeights, TuningResult, fit
+
+
+def held_out_event(events: Sequence[Event], counts: Callable[[int], bool]) -> int | None:
+    """The position of the last event that counts and is the first one with its item.
+
+    What comes after it must not be shown to what is measured.
+
+    Args:
+        events: those of one user, oldest first.
+        counts: whether the event at a position may be held out, such as a purchase or a good rating.
+
+    Returns:
+        The position, or None if there is no such event.
+    """
+    first = {event.item: place for place, event in reversed(list(enumerate(events)))}
+    return next(
+        (
+            place
+            for place in range(len(events) - 1, -1, -1)
+            if events[place].item is not None and first[events[place].item] == place and counts(place)
+        ),
+        None,
+    )
+
 
 Progress = Callable[[int, int], None]
 
@@ -208,6 +230,3 @@ def _query(home: TuningInputs, one: _HeldOut) -> Query:
     profile = apply_edits(profile, home.memory.edits(one.user))
     scenario = home.settings.scenario
     return Query(without_muted(history, profile), profile, "", scenario, newest_time(one.events))
-
-
-__all__ = ["FEWEST_USERS", "TuningInputs", "held_out_choices", "tune"]

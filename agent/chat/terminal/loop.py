@@ -18,8 +18,7 @@ from ...recommender import Recommender
 from ..agent import ChatAgent
 from ..interruptible_model import Stopped
 from ..tool_calls import ChatState
-from .keyboard import session
-from .view import PlainView, RichView, View, show_notes, waiting, write_line
+from .view import PlainView, RichView, View, session, show_notes, waiting, write_line
 
 Read = Callable[[str], str]
 """Returns the next line; raises EOFError at the end of the input, KeyboardInterrupt on Ctrl-C."""

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.chat.condition_parser import MAX_MESSAGE, parse_conditions
-from tanqu.agent.chat.conditions import Rule, describe, merge
-from tanqu.agent.chat.fillers import strip_fillers
-from tanqu.agent.chat.vocabulary import vocabulary_of
+from tanqu.agent.chat.condition_parser import parse_conditions
+from tanqu.agent.chat.conditions import MAX_MESSAGE, Rule, describe, merge
+from tanqu.agent.chat.vocabulary import strip_fillers, vocabulary_of
 from tanqu.agent.messages import messages_for
 from tanqu.evaluation.data.samples import SCENARIOS, load_sample
 from tanqu.models.embedder import HashEmbedder

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from tanqu.agent.chat.example_bank import ACTIONS, ExampleBank, load_examples
+from tanqu.agent.chat.tool_selection import ACTIONS, ExampleBank, load_examples
 from tanqu.models.embedder import SentenceEmbedder
 from tanqu.models.records import Language
 

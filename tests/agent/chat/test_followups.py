@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tanqu.agent.chat import tool_calls as calls
-from tanqu.agent.chat.followups import resolve_followup
-from tanqu.agent.chat.references import find_references
+from tanqu.agent.chat.references import find_references, resolve_followup
 from tanqu.agent.chat.tool_calls import ChatState
 from tanqu.agent.chat.toolbox import Toolbox
 from tanqu.agent.chat.vocabulary import vocabulary_of

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.chat.spelling import correct_spelling, expand_shorthand
+from tanqu.agent.chat.message_rules import correct_spelling, expand_shorthand
 
 KNOWN = frozenset({"coffee", "horror", "comedy", "something", "romantic", "documentary", "robots", "plan"})
 

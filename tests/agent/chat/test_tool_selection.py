@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from tanqu.agent.chat import tool_calls as calls
 from tanqu.agent.chat.call_arguments import named_interest
-from tanqu.agent.chat.example_bank import ACTIONS
-from tanqu.agent.chat.tool_selection import ToolSelector
+from tanqu.agent.chat.tool_selection import ACTIONS, ToolSelector
 from tanqu.agent.chat.toolbox import Toolbox
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings

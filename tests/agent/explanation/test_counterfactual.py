@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tanqu.agent.explanation.counterfactual import RankingSnapshot, counterfactuals, with_names
-from tanqu.agent.profile.history import History, read_history
-from tanqu.agent.profile.profile_building import build_profile
+from tanqu.agent.profile.history import History, Query, read_history
 from tanqu.agent.profile.profile_edits import apply_edits, without_muted
-from tanqu.agent.profile.query import Query
-from tanqu.agent.ranking.diversity import exhausted_interest, select
+from tanqu.agent.profile.user_profile import build_profile
 from tanqu.agent.ranking.ranker import Ranker
 from tanqu.agent.ranking.retrieval import as_candidates
+from tanqu.agent.ranking.selection import exhausted_interest, select
 from tanqu.agent.ranking.weights import load_weights
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings

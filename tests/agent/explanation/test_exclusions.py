@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tanqu.agent.explanation.exclusions import passed_over, pushed_down
-from tanqu.agent.ranking.diversity import select
+from tanqu.agent.ranking.selection import select
 from tanqu.agent.report.writing import to_html, to_markdown
 from tanqu.models.records import (
     Candidate,

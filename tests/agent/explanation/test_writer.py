@@ -13,9 +13,8 @@ from tanqu.agent.explanation.groundedness import ungrounded_spans
 from tanqu.agent.explanation.templates import HistoryItem, lead, template
 from tanqu.agent.explanation.writer import _ENDINGS, Explainer, grounded_sentence
 from tanqu.agent.messages.formatting import quoted
-from tanqu.agent.profile.history import History, HistoryEntry, read_history
-from tanqu.agent.profile.profile_building import build_profile
-from tanqu.agent.profile.query import Query
+from tanqu.agent.profile.history import History, HistoryEntry, Query, read_history
+from tanqu.agent.profile.user_profile import build_profile
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder

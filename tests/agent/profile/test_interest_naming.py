@@ -9,7 +9,7 @@ import pytest
 from tanqu.agent.profile.clustering import EventCluster
 from tanqu.agent.profile.history import read_history
 from tanqu.agent.profile.interest_naming import InterestName, name_clusters
-from tanqu.agent.profile.profile_building import build_profile
+from tanqu.agent.profile.user_profile import build_profile
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder, SentenceEmbedder

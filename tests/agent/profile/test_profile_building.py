@@ -14,15 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tanqu.agent.profile.clustering import cluster_events
 from tanqu.agent.profile.history import History, read_history
-from tanqu.agent.profile.profile_building import (
-    MAX_INTERESTS,
-    MAX_NEGATIVE,
-    build_profile,
-    cluster_events,
-    interest_vectors,
-    summarise,
-)
+from tanqu.agent.profile.interest_naming import summarise
+from tanqu.agent.profile.user_profile import MAX_INTERESTS, MAX_NEGATIVE, build_profile, interest_vectors
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
@@ -342,7 +337,7 @@ def test_without_a_model_tags_words_or_the_title_are_the_name(
 NAME_IN_A_PROCESS = """
 from tanqu.agent.profile.history import read_history
 from tanqu.agent.run_trace import RunTrace
-from tanqu.agent.profile.profile_building import build_profile
+from tanqu.agent.profile.user_profile import build_profile
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder
 from tanqu.models.records import Event

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tanqu.agent.profile.history import History, read_history
-from tanqu.agent.profile.profile_building import build_profile
 from tanqu.agent.profile.prompt_injection import strip_instructions
+from tanqu.agent.profile.user_profile import build_profile
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings
 from tanqu.agent.store.model_cache import NAMES, NameCache

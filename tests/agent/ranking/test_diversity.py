@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tanqu.agent.ranking.diversity import exhausted_interest, select
+from tanqu.agent.ranking.selection import exhausted_interest, select
 from tanqu.models.records import Candidate, Interest, Item, Profile, Ranked
 
 

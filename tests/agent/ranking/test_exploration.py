@@ -14,8 +14,8 @@ from tanqu.agent.chat.terminal import talk
 from tanqu.agent.cli.printout import print_picks
 from tanqu.agent.explanation.evidence import collect_evidence
 from tanqu.agent.explanation.groundedness import ungrounded_spans
-from tanqu.agent.profile.profiles import Profiles
-from tanqu.agent.profile.query import Query
+from tanqu.agent.profile.history import Query
+from tanqu.agent.profile.user_profile import Profiles
 from tanqu.agent.ranking.exploration import exploration_count
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings

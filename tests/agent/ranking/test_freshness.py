@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tanqu.agent.ranking.freshness import one_per_story, without_outdated
+from tanqu.agent.ranking.selection import one_per_story, without_outdated
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder, SentenceEmbedder, unit

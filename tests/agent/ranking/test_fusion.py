@@ -1,6 +1,6 @@
 import pytest
 
-from tanqu.agent.ranking.fusion import RANK_CONSTANT, reciprocal_rank_fusion
+from tanqu.agent.ranking.retrieval import RANK_CONSTANT, reciprocal_rank_fusion
 
 
 def test_an_item_high_in_two_rankings_comes_before_one_that_is_first_in_a_single_one() -> None:

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tanqu.agent.profile.history import read_history
-from tanqu.agent.profile.profile_building import build_profile
-from tanqu.agent.profile.query import Query
+from tanqu.agent.profile.history import Query, read_history
+from tanqu.agent.profile.user_profile import build_profile
 from tanqu.agent.ranking.ranker import Ranker
 from tanqu.agent.ranking.retrieval import as_candidates
 from tanqu.agent.ranking.signals import SIGNALS, interest_score

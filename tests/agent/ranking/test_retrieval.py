@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tanqu.agent.profile.history import History, read_history
-from tanqu.agent.profile.profile_building import build_profile
+from tanqu.agent.profile.user_profile import build_profile
 from tanqu.agent.ranking.retrieval import Retriever, as_candidates
 from tanqu.agent.run_trace import RunTrace
 from tanqu.agent.settings import Settings

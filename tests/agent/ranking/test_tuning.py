@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 
 from tanqu.agent.ranking.signals import SIGNALS
 from tanqu.agent.ranking.tuning import FEWEST_USERS, TuningInputs, held_out_choices, tune
-from tanqu.agent.ranking.weight_fitting import NEGATIVES, HeldOutChoice, fit
-from tanqu.agent.ranking.weights import RankingWeights, as_toml, load_weights, save_weights
+from tanqu.agent.ranking.weights import (
+    NEGATIVES,
+    HeldOutChoice,
+    RankingWeights,
+    as_toml,
+    fit,
+    load_weights,
+    save_weights,
+)
 from tanqu.agent.recommender import Recommender
 from tanqu.agent.settings import Settings
 from tanqu.models.embedder import HashEmbedder

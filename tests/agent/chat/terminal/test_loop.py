@@ -24,9 +24,8 @@ from rich.console import Console
 
 from tanqu.agent.chat.agent import ChatAgent
 from tanqu.agent.chat.terminal import talk
-from tanqu.agent.chat.terminal.keyboard import Suggestions, session
 from tanqu.agent.chat.terminal.loop import Terminal
-from tanqu.agent.chat.terminal.view import PlainView, RichView
+from tanqu.agent.chat.terminal.view import PlainView, RichView, Suggestions, session
 from tanqu.agent.chat.tool_calls import ListedItem
 from tanqu.agent.messages import messages_for
 from tanqu.agent.recommender import Recommender
