@@ -432,7 +432,6 @@ DEEP = "[" * 100_000
 LONG = '{"a": ' + "9" * 5000 + "}"
 
 
-@pytest.mark.usefixtures("shop")
 def test_a_fetch_without_a_name_fetches_the_default_model(
     tanqu: Tanqu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,6 +441,7 @@ def test_a_fetch_without_a_name_fetches_the_default_model(
     assert done.code == 1 and "qwen2.5-coder-1.5b" in done.err
 
 
+@pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize(
     ("words", "said"),
     [

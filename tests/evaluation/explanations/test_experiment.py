@@ -77,7 +77,7 @@ def test_figures_have_means_within_their_bounds() -> None:
         assert one["low"] <= one["mean"] <= one["high"]
     assert found["figures"]["counterfactual_exact"]["mean"] == 1.0
     assert {one["written_by"] for one in found["sentences"]} <= {"model", "template"}
-    assert steps == [(1, 2), (2, 2)]
+    assert steps == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_without_a_model_nothing_is_said_of_what_it_writes() -> None:
