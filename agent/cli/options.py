@@ -68,7 +68,7 @@ class GlobalOptions:
             WeightsError: the chosen model is not here.
             ModelError: it cannot be opened.
         """
-        from ...models.engine import open_model
+        from ...models.engine import ModelChecker, open_model
         from ...models.errors import WeightsError
         from ...models.weights import find
 
@@ -82,6 +82,10 @@ class GlobalOptions:
         if settings.model == NO_MODEL:
             yield None
             return
+        if settings.engine.extra_buffers is None and not ModelChecker().kept(
+            find(settings.model), settings.engine
+        ):
+            say("trying the model once on this machine, under a minute: `tanqu doctor` shows the result")
         model = open_model(settings.model, settings.engine)
         try:
             yield model
