@@ -195,14 +195,11 @@ class ChromaIndex:
             CatalogueError: it is not there, is damaged, or was not made by Tanqu.
         """
         import chromadb  # 0.5 s that catalogues in memory do not need
-        from chromadb.config import Settings
 
         self._folder, self._name = private_folder(folder), name
         self._client: Any = None  # chromadb's own types accept too little to be of use
         with _explained(folder):
-            self._client = chromadb.PersistentClient(
-                str(folder.resolve()), settings=Settings(anonymized_telemetry=False)
-            )
+            self._client = chromadb.PersistentClient(str(folder.resolve()), settings=_local_settings())
             self._batch = self._client.get_max_batch_size()
             self._collection = self._made(embedder) if create else self._opened()
         self._refuse_foreign()
@@ -278,6 +275,22 @@ class ChromaIndex:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _local_settings() -> Any:  # chromadb's Settings, which load chromadb
+    """Chroma's own defaults, whatever the environment or a `.env` file in the current folder say.
+
+    Read from there they could move the index to a server, or name a class to import.
+
+    Returns:
+        Chroma's `Settings`, without telemetry.
+    """
+    from chromadb.config import Settings
+
+    defaults = {
+        name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()
+    }
+    return Settings(_env_file=None, **(defaults | {"anonymized_telemetry": False}))
 
 
 @contextlib.contextmanager

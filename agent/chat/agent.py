@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langsmith import tracing_context
 
 from ...models.embedder import Embedder
 from ...models.langchain import ChatTanqu
@@ -194,7 +195,9 @@ class ChatAgent:
     def load(self, lines: Iterable[tuple[str, str]], state: ChatState) -> None:
         """Replace this conversation by an earlier one, given as `transcript` and `toolbox.state` returned it."""
         self.clear()
-        self._graph.update_state(self._conversation.config, {"messages": restored_messages(lines, state)})
+        with tracing_context(enabled=False):
+            values = {"messages": restored_messages(lines, state)}
+            self._graph.update_state(self._conversation.config, values)
         self._restore_state()
 
     # --- settings of the conversation ------------------------------------------------------------------
@@ -282,7 +285,8 @@ class ChatAgent:
         given = {"messages": [*excess_messages(self._messages()), message]}
         modes = ["updates", "messages", "custom"]
         config = self._conversation.config
-        for mode, piece in self._graph.stream(given, config, stream_mode=modes, durability="sync"):
+        stream = self._graph.stream(given, config, stream_mode=modes, durability="sync")
+        for mode, piece in _untraced(stream):
             yield from self._events(mode, piece)
 
     def _events(self, mode: str, piece: Any) -> Iterator[ChatEvent]:  # Any: what LangGraph streams
@@ -327,6 +331,23 @@ class ChatAgent:
 def _storable(text: str) -> str:
     """The first 20,000 characters, without NULs and lone surrogates, which no database takes."""
     return text[:MAX_TEXT].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _untraced(pieces: Iterator[Any]) -> Iterator[Any]:  # Any: what LangGraph streams
+    """The pieces, each computed with LangSmith's tracing off, whatever LANGSMITH_TRACING says.
+
+    A conversation holds a user's words, and a tracer would send them off the machine.
+
+    Yields:
+        The pieces, in order.
+    """
+    while True:
+        with tracing_context(enabled=False):
+            try:
+                piece = next(pieces)
+            except StopIteration:
+                return
+        yield piece
 
 
 __all__ = ["ChatAgent", "ChatEvent", "Reply"]

@@ -136,3 +136,22 @@ def test_a_collection_that_names_an_embedding_function_is_refused(tmp_path: Path
     client.close()  # type: ignore[attr-defined]  # the class that is returned has it
     with pytest.raises(CatalogueError, match=r"names an embedding function \(default\).*--rebuild"):
         ChromaIndex(tmp_path / "c", "items-test", create=False)
+
+
+def test_neither_the_environment_nor_an_env_file_moves_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hostile = {
+        "CHROMA_API_IMPL": "chromadb.api.fastapi.FastAPI",
+        "CHROMA_SERVER_HOST": "127.0.0.1",
+        "CHROMA_SERVER_HTTP_PORT": "9",
+        "CHROMA_PRODUCT_TELEMETRY_IMPL": "somebody_elses.Telemetry",
+        "ANONYMIZED_TELEMETRY": "true",
+    }
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in hostile.items()))
+    ChromaIndex(tmp_path / "file", "items", create=True, embedder="e")
+    for name, value in hostile.items():
+        monkeypatch.setenv(name, value)
+    ChromaIndex(tmp_path / "environment", "items", create=True, embedder="e")
+    assert all((tmp_path / home / "chroma.sqlite3").is_file() for home in ("file", "environment"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langsmith.utils import get_env_var, tracing_is_enabled
 
 from tanqu.agent.chat.agent import ChatAgent
 from tanqu.agent.chat.interruptible_model import Stopped
@@ -327,3 +328,28 @@ def test_a_chat_opens_a_home_by_its_folder(tmp_path: Path) -> None:
     with ChatAgent.open(tmp_path, USER, **options) as made:
         assert made.send("hello").text
     assert made.recommender.model is None
+
+
+def test_no_variable_of_the_environment_has_a_conversation_traced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "LANGSMITH_TRACING_V2"):
+        monkeypatch.setenv(name, "true")
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "http://127.0.0.1:9")
+    get_env_var.cache_clear()
+    traced: list[bool | str] = []
+
+    def reply(_prompt: Prompt) -> str:
+        traced.append(tracing_is_enabled())
+        return NAME
+
+    assert tracing_is_enabled()  # outside of a conversation, as the variables say
+    with (
+        _recommender(tmp_path, model=ScriptedModel(reply=reply)) as recommender,
+        ChatAgent(recommender, USER) as made,
+    ):
+        made.send("recommend something")
+        made.send("thanks for that, you are very kind")
+        made.load([("user", "hello")], made.toolbox.state)
+    assert traced and not any(traced)
+    get_env_var.cache_clear()
