@@ -336,7 +336,8 @@ def test_no_variable_of_the_environment_has_a_conversation_traced(
     for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "LANGSMITH_TRACING_V2"):
         monkeypatch.setenv(name, "true")
     monkeypatch.setenv("LANGSMITH_ENDPOINT", "http://127.0.0.1:9")
-    get_env_var.cache_clear()
+    cached: Any = get_env_var  # keeps what it has read
+    cached.cache_clear()
     traced: list[bool | str] = []
 
     def reply(_prompt: Prompt) -> str:
@@ -352,4 +353,4 @@ def test_no_variable_of_the_environment_has_a_conversation_traced(
         made.send("thanks for that, you are very kind")
         made.load([("user", "hello")], made.toolbox.state)
     assert traced and not any(traced)
-    get_env_var.cache_clear()
+    cached.cache_clear()
