@@ -1,7 +1,4 @@
-"""From events to a `Run`: profile, retrieval, ranking, selection, explanation. Read it top-down.
-
-Each step is one call into one room.
-"""
+"""From events to a `Run`: profile, retrieval, ranking, selection, explanation. Read it top-down."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,28 +43,28 @@ class Pipeline:
     weights_name: str
 
     def recommend(self, request: UserRequest, progress: Progress | None = None) -> Run:
-        """The run of a user of this home; the profile and the run are stored."""
+        """Recommend for a user of this home; the profile and the run are stored."""
         trace = RunTrace(self.model)
-        user = self.profiles.known(request.user)
+        user = self.profiles.load(request.user)
         history = self.profiles.history(user)
         query = self.profiles.query(request.user, history, request.words, trace, user)
         self.profiles.keep(query.profile)
-        ranker = Ranker(self.catalogue, self.engagement.engagement(trace), self.weights, self.priors)
+        ranker = Ranker(self.catalogue, self.engagement.load(trace), self.weights, self.priors)
         with trace.stage("candidates"):
             candidates = self._retrieve(request, query, ranker.engagement, user.events)
         if not len(history) and not request.words:
             trace.note("popular" if ranker.engagement.known else "no_order")
-        results = self._stages(request, query, ranker, candidates, trace, used=query.history.items)
+        results = self._rank_and_explain(request, query, ranker, candidates, trace, used=query.history.items)
         run = assemble(results, self.settings, self.prompts, self.weights_name, trace)
         if request.what_if:
-            ranking = results.as_ranking(history, user.edits, self.settings.model_scores)
+            ranking = results.ranking_snapshot(history, user.edits, self.settings.model_scores)
             by_model = request.what_if == "all"
             run = with_counterfactuals(run, ranking, trace, self.prompts, progress, by_model=by_model)
         self.memory.save_run(run)
         return run
 
     def rank(self, request: UserRequest, events: Sequence[Event], items: Sequence[Item]) -> Run:
-        """The run of events and items that are in no database; nothing is stored, used items may return.
+        """Rank items by events that are in no database; no run or profile is stored, and used items may return.
 
         Args:
             request: who asks, and for what.
@@ -82,7 +79,9 @@ class Pipeline:
             history = read_history(events, catalogue, self.settings)
             query = self.profiles.query(request.user, history, request.words, trace)
             ranker = Ranker(catalogue, Engagement.empty(), self.weights, self.priors)
-            results = self._stages(request, query, ranker, as_candidates(catalogue, catalogue.ids()), trace)
+            results = self._rank_and_explain(
+                request, query, ranker, as_candidates(catalogue, catalogue.ids()), trace
+            )
             return assemble(results, self.settings, self.prompts, self.weights_name, trace)
 
     def _retrieve(
@@ -97,7 +96,7 @@ class Pipeline:
         unasked = not request.words and not request.where
         return fresh_stories(candidates, self.catalogue, newest_time(events) if unasked else None)
 
-    def _stages(
+    def _rank_and_explain(
         self,
         request: UserRequest,
         query: Query,

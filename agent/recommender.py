@@ -1,6 +1,6 @@
 """The recommender of one home folder: what a user of the library calls. The way to a run is in `pipeline.py`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,14 +26,17 @@ from .run_trace import RunTrace
 from .settings import Settings, load_settings
 from .store import EditKind, Forgotten, Memory, RecordResult, ScoreCache, upgrade_home
 
-_NOW = datetime.max.replace(tzinfo=UTC)  # later than any event that says when
+Row = Mapping[str, object]
+"""The fields of an item or an event, as a dictionary."""
+
+_UNTIMED_LAST = datetime.max.replace(tzinfo=UTC)  # later than any event that says when
 
 
 class Recommender:
     """Recommends items to users and shows what each recommendation rests on.
 
-    It never changes: `view` gives one with another model or other settings over the same home. Use it in a
-    `with` block, or close it.
+    Its model and settings never change: `view` gives one with others over the same home. Use it in a `with`
+    block, or close it.
     """
 
     def __init__(
@@ -174,12 +177,7 @@ class Recommender:
         """The settings in force."""
         return self._pipeline.settings
 
-    @property
-    def prompts(self) -> Prompts:
-        """The prompt templates in force."""
-        return self._pipeline.prompts
-
-    def add_items(self, items: Iterable[Item | Where], progress: Progress | None = None) -> UpsertResult:
+    def add_items(self, items: Iterable[Item | Row], progress: Progress | None = None) -> UpsertResult:
         """Put items into the catalogue, or new versions of them; raises pydantic's ValidationError."""
         return self.catalogue.upsert((Item.model_validate(item) for item in items), progress)
 
@@ -194,10 +192,10 @@ class Recommender:
         Raises:
             InputError: there is no model.
         """
-        enricher = Enricher(self.catalogue, self.memory.engine, self.settings, self.prompts)
+        enricher = Enricher(self.catalogue, self.memory.engine, self.settings, self._pipeline.prompts)
         return enricher.run(self.model, progress)
 
-    def record(self, events: Iterable[Event | Where]) -> RecordResult:
+    def record(self, events: Iterable[Event | Row]) -> RecordResult:
         """Store events; those without an id get one, those without a time happened now."""
         return self.memory.record(build_events(events))
 
@@ -215,7 +213,7 @@ class Recommender:
         if not self.memory.has_user(user):
             raise NotFoundError(unknown_user_message(user))
         profiles = self._pipeline.profiles
-        known = profiles.known(user)
+        known = profiles.load(user)
         profile = profiles.profile(user, profiles.history(known), "", RunTrace(self.model), known)
         profiles.keep(profile)
         return profile
@@ -259,12 +257,12 @@ class Recommender:
 
     def rank(
         self,
-        history: Iterable[Event | Where],
-        candidates: Iterable[Item | Where],
+        history: Iterable[Event | Row],
+        candidates: Iterable[Item | Row],
         request: str = "",
         n: int = 5,
     ) -> Run:
-        """Rank given items by given events, neither of them in any database; nothing is stored.
+        """Rank given items by given events, neither of them in any database; no run or profile is stored.
 
         Args:
             history: events in any order; they may name items among the candidates or carry words (`query`),
@@ -280,14 +278,14 @@ class Recommender:
             InputError: `n` or the user of the events cannot be used.
             ValidationError: pydantic's, for an event or an item that is none.
         """
-        events = sorted(build_events(history), key=lambda event: event.time or _NOW)
+        events = sorted(build_events(history), key=lambda event: event.time or _UNTIMED_LAST)
         items = [Item.model_validate(item) for item in candidates]
         return self._pipeline.rank(
             user_request(events[0].user if events else "guest", request, n), events, items
         )
 
     def why(self, user: str, item: str, not_: str | None = None) -> Why:
-        """Why `item` is or is not recommended, and why it and not the item `not_`; no model is asked.
+        """Why `item` is or is not recommended, and why it and not the item `not_`.
 
         Args:
             user: the user.
@@ -295,7 +293,7 @@ class Recommender:
             not_: another item to compare it with.
 
         Returns:
-            The answer, from the user's last run if that still holds, else from a new one.
+            The answer, from the last run (without the model) or, if events or items are newer, from a new one.
 
         Raises:
             NotFoundError: the user or an item is unknown.
@@ -308,11 +306,11 @@ class Recommender:
 
     def mute(self, user: str, keyword: str) -> Profile:
         """Keep an interest out of every list; raises NotFoundError if there is none of that name."""
-        return self._changed(user, "mute", keyword)
+        return self._edit_profile(user, "mute", keyword)
 
     def pin(self, user: str, keyword: str) -> Profile:
         """Keep an interest in the profile, with a weight that never falls below a floor."""
-        return self._changed(user, "pin", keyword)
+        return self._edit_profile(user, "pin", keyword)
 
     def rename(self, user: str, keyword: str, new: str) -> Profile:
         """Call an interest by another name.
@@ -329,11 +327,11 @@ class Recommender:
             InputError: the new name is taken or empty.
             NotFoundError: there is no such interest.
         """
-        return self._changed(user, "rename", keyword, new)
+        return self._edit_profile(user, "rename", keyword, new)
 
     def forget_interest(self, user: str, keyword: str) -> Profile:
-        """Have the events of an interest count no more (`undo` takes it back); their items stay used."""
-        return self._changed(user, "forget", keyword)
+        """Have its events count no more (until `undo`), and remove its name and what cites it for good."""
+        return self._edit_profile(user, "forget", keyword)
 
     def undo(self, user: str) -> Profile:
         """Take back the last change; raises NotFoundError if there is none."""
@@ -356,7 +354,7 @@ class Recommender:
         return compare_profiles(self.memory.profile_at(user, before), now)
 
     def export_user(self, user: str) -> dict[str, object]:
-        """Everything of a user that cannot be computed again, as plain JSON values."""
+        """Events, edits in force and the newest profile of a user, as plain JSON values."""
         return self.memory.export_user(valid_user(user))
 
     def import_user(self, data: object, *, replace: bool = False) -> str:
@@ -364,7 +362,7 @@ class Recommender:
         return self.memory.import_user(data, replace=replace)
 
     def forget_user(self, user: str) -> Forgotten:
-        """Remove everything of a user from every file, and every byte of it."""
+        """Remove everything of a user from the home and the caches; reports saved elsewhere stay."""
         return self._erasure().forget_user(valid_user(user))
 
     def close(self) -> None:
@@ -392,7 +390,7 @@ class Recommender:
     def _erasure(self) -> Erasure:
         return Erasure(self.memory, self.model, self.settings.home)
 
-    def _changed(self, user: str, kind: EditKind, keyword: str, new: str = "") -> Profile:
+    def _edit_profile(self, user: str, kind: EditKind, keyword: str, new: str = "") -> Profile:
         profile = self.profile(user)
         edit = self.memory.add_edit(profile.user, kind, edit_payload(profile, kind, keyword, new))
         if kind == "forget":

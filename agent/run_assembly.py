@@ -33,7 +33,7 @@ class StageResults:
     reasons: Sequence[Explanation]
     taken: Sequence[Item]
 
-    def as_ranking(self, history: History, edits: Sequence[Edit], model_scores: int) -> RankingSnapshot:
+    def ranking_snapshot(self, history: History, edits: Sequence[Edit], model_scores: int) -> RankingSnapshot:
         """The ranking as counterfactuals repeat it.
 
         Args:

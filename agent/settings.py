@@ -49,6 +49,9 @@ HALF_LIFE: Mapping[Scenario, timedelta] = {
 }
 """The time after which an event counts half, shorter where tastes change faster."""
 
+RUNS_KEPT = 20
+"""Runs that are stored of each user, unless `runs_kept` says otherwise; older ones go when one is saved."""
+
 SETTINGS_FILE = "settings.toml"
 ENVIRONMENT_PREFIX = "TANQU_"
 
@@ -136,7 +139,7 @@ class Settings(BaseModel):
     scenario: Scenario = Field("shop", description="shop, video, news or social")
     n_candidates: Count = Field(200, ge=1, le=100_000, description="how many items are ranked, 1 to 100,000")
     runs_kept: Count = Field(
-        20, ge=1, le=100_000, description="how many runs are kept of each user, 1 to 100,000"
+        RUNS_KEPT, ge=1, le=100_000, description="how many runs are kept of each user, 1 to 100,000"
     )
     model_scores: Count = Field(20, ge=0, le=10_000, description="how many the model scores, 0 to 10,000")
     explore: Amount = Field(0.0, ge=0, le=1, description="the share of each list that is new, 0 to 1")

@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent.settings": {"models"},
     "agent.messages": {"models"},
     "agent.run_trace": {"models", "agent.messages"},
-    "agent.store": {"models", "vectorstore"},
+    "agent.store": {"models", "vectorstore", "agent.settings"},
     "agent.ingest": {"models", "prompts", "vectorstore", "agent.settings", "agent.store"},
 }
 BELOW_PROFILE = {

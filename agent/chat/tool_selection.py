@@ -275,7 +275,7 @@ class ToolSelector:
         allowed = [
             at for at, vote in enumerate(votes) if vote > 0 or ACTIONS[at] not in ITEM_ACTIONS or shown
         ]
-        prompt = self._toolbox.recommender.prompts.render(
+        prompt = self._toolbox.recommender.pipeline.prompts.render(
             "chat_action",
             self._language,
             owner=self._toolbox.user,

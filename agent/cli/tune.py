@@ -53,7 +53,7 @@ def _tune(recommender: "Recommender", users: int, seed: int, dry_run: bool, as_j
         recommender.memory,
         recommender.catalogue,
         recommender.settings,
-        recommender.prompts,
+        recommender.pipeline.prompts,
         recommender.pipeline.weights,
         recommender.pipeline.priors,
         recommender.model,

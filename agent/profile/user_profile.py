@@ -184,7 +184,7 @@ class Profiles:
         self._settings = settings
         self._prompts = prompts
 
-    def known(self, user: str) -> StoredUser:
+    def load(self, user: str) -> StoredUser:
         """What the store has of a user."""
         return StoredUser(
             tuple(self._memory.events(user)), tuple(self._memory.edits(user)), self._memory.profile(user)
@@ -197,7 +197,7 @@ class Profiles:
 
     def event_titles(self, user: str) -> dict[str, str]:
         """The title or words of each of a user's events, by event id."""
-        return {event.id: event.text for event in self.history(self.known(user)).shown()}
+        return {event.id: event.text for event in self.history(self.load(user)).shown()}
 
     def keep(self, profile: Profile) -> None:
         """Save a profile as a new version if it is one."""

@@ -58,7 +58,7 @@ class EngagementCache:
         self._path = home / _FILE
         self._held: tuple[_State, Engagement] | None = None
 
-    def engagement(self, trace: RunTrace) -> Engagement:
+    def load(self, trace: RunTrace) -> Engagement:
         """The statistics of at least 99 percent of all events.
 
         Computing them takes one to ten seconds per 100,000 events, reading the file a tenth of a second.

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from ...models.errors import InputError, NotFoundError
 from ...models.records import Profile, Run
 from ...vectorstore import METADATA, ItemRows
+from ..settings import RUNS_KEPT
 from .event_store import EventStore, record_events, refuse_taken_ids
 from .model_cache import NameCache
 from .stored_runs import (
@@ -53,8 +54,6 @@ from .tables import (
     ticks_of,
     user_data,
 )
-
-RUNS_KEPT = 20
 
 
 class Memory(EventStore):

@@ -187,10 +187,10 @@ class ScaleBenchmark:
     def request(self, query: Query, where: dict[str, object] | None = None) -> int:
         """Everything between the profile and the model: retrieval and signals; the number of ranked items."""
         trace, catalogue = RunTrace(None), self.recommender.catalogue
-        engagement = self.counts.engagement(trace)
+        engagement = self.counts.load(trace)
         retriever = Retriever(catalogue, engagement, query.history, query.profile, where)
         found = retriever.retrieve("", CANDIDATES, at_least=10)
-        return len(self.ranker.rank(found, query, trace, self.recommender.prompts, 0))
+        return len(self.ranker.rank(found, query, trace, self.recommender.pipeline.prompts, 0))
 
     def dense(self, query: Query, k: int = CANDIDATES // 2) -> int:
         """Dense retrieval alone: one search per interest; the number of results."""
@@ -244,9 +244,7 @@ def measure(home: Path, size: int, more: dict[str, float] | None = None) -> dict
 def _bench(recommender: Recommender, home: Path) -> ScaleBenchmark:
     memory, catalogue = recommender.memory, recommender.catalogue
     counts = EngagementCache(memory, catalogue, home)
-    ranker = Ranker(
-        catalogue, counts.engagement(RunTrace(None)), load_weights(), ScoreCache(memory_database())
-    )
+    ranker = Ranker(catalogue, counts.load(RunTrace(None)), load_weights(), ScoreCache(memory_database()))
     queries = []
     for user in QUERY_USERS:
         history = read_history(memory.events(user), catalogue, recommender.settings)

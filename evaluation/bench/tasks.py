@@ -135,9 +135,11 @@ def _rank(recommender: Recommender, user: str) -> float:
     model = (
         recommender.model
     )  # keeps the prefix, not what was scored after it: candidates are prefilled again
-    ranker.rank(found, query, RunTrace(model), recommender.prompts, _CANDIDATES)
+    ranker.rank(found, query, RunTrace(model), recommender.pipeline.prompts, _CANDIDATES)
     # A trace of its own: within one, what was scored once is not scored again.
-    return timed(lambda: ranker.rank(found, query, RunTrace(model), recommender.prompts, _CANDIDATES))
+    return timed(
+        lambda: ranker.rank(found, query, RunTrace(model), recommender.pipeline.prompts, _CANDIDATES)
+    )
 
 
 def _their_round(

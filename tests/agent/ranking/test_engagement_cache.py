@@ -40,7 +40,7 @@ def take(memory: Memory, item: str, *users: int, action: Action = "view") -> Non
 def learnt(memory: Memory, catalogue: Catalogue, home: Path) -> tuple[Engagement, bool, list[str]]:
     """The engagement, whether it was built now, and what was noted."""
     trace = RunTrace(None)
-    found = EngagementCache(memory, catalogue, home).engagement(trace)
+    found = EngagementCache(memory, catalogue, home).load(trace)
     return found, "engagement" in trace.seconds, trace.notes
 
 
@@ -84,12 +84,12 @@ def test_a_process_holds_what_it_counted_until_another_counted_anew(
 ) -> None:
     take(memory, "a", *range(USERS))
     others = EngagementCache(memory, catalogue, tmp_path)
-    first = others.engagement(RunTrace(None))
-    assert others.engagement(RunTrace(None)) is first
+    first = others.load(RunTrace(None))
+    assert others.load(RunTrace(None)) is first
     take(memory, "b", *range(USERS))
     counted, _, _ = learnt(memory, catalogue, tmp_path)
     trace = RunTrace(None)
-    assert others.engagement(trace).popularity(["b"]).tolist() == counted.popularity(["b"]).tolist()
+    assert others.load(trace).popularity(["b"]).tolist() == counted.popularity(["b"]).tolist()
     assert "engagement" not in trace.seconds
 
 
@@ -98,20 +98,20 @@ def test_what_was_removed_is_out_of_the_counts_at_once(
 ) -> None:
     take(memory, "a", *range(3 * MANY))
     others = EngagementCache(memory, catalogue, tmp_path)
-    others.engagement(RunTrace(None))
+    others.load(RunTrace(None))
     memory.forget_events("u0", ["0-a-view"])
-    assert others.engagement(RunTrace(None)).popularity(["a"]).tolist() == [3 * MANY - 1]
+    assert others.load(RunTrace(None)).popularity(["a"]).tolist() == [3 * MANY - 1]
     memory.forget_user("u1")
-    assert others.engagement(RunTrace(None)).popularity(["a"]).tolist() == [3 * MANY - 2]
+    assert others.load(RunTrace(None)).popularity(["a"]).tolist() == [3 * MANY - 2]
 
 
 def test_all_are_counted_again_on_demand(memory: Memory, catalogue: Catalogue, tmp_path: Path) -> None:
     take(memory, "a", *range(2 * MANY))
     others = EngagementCache(memory, catalogue, tmp_path)
-    others.engagement(RunTrace(None))
+    others.load(RunTrace(None))
     take(memory, "b", 0)
     clear_engagement(memory, tmp_path)
-    assert others.engagement(RunTrace(None)).popularity(["b"]).tolist() == [1]
+    assert others.load(RunTrace(None)).popularity(["b"]).tolist() == [1]
 
 
 def test_new_events_and_new_items_are_taken_up(memory: Memory, catalogue: Catalogue, tmp_path: Path) -> None:

@@ -295,8 +295,8 @@ def test_a_reason_cites_the_interest_that_leads_there_and_says_it_is_new(
         recommender.add_items(sample.items)
         recommender.record(sample.events)
         run = recommender.recommend(user, n=8, explore=0.5)
-        profiles = Profiles(recommender.memory, recommender.catalogue, chosen, recommender.prompts)
-        history = profiles.history(profiles.known(user))
+        profiles = Profiles(recommender.memory, recommender.catalogue, chosen, recommender.pipeline.prompts)
+        history = profiles.history(profiles.load(user))
         for pick in new_picks(run):
             bridge, reason = pick.new_for_you, pick.explanation
             assert bridge and reason.grounded and reason.written_by == "template"

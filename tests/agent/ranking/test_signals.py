@@ -26,3 +26,7 @@ def test_the_documentation_lists_the_signals_in_their_order_with_the_weights_in_
     rows = re.findall(r"^\| `(\w+)` \| (-?[\d.]+) \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     weights = load_weights().weights
     assert [(name, float(weight)) for name, weight in rows] == [(name, weights[name]) for name in SIGNALS]
+
+
+def test_every_signal_has_a_short_name_in_a_chinese_chat() -> None:
+    assert set(SIGNALS) <= set(messages_for("zh", "chat").table("signal_names"))

@@ -52,7 +52,7 @@ def inputs(shop: Recommender) -> TuningInputs:
         shop.memory,
         shop.catalogue,
         shop.settings,
-        shop.prompts,
+        shop.pipeline.prompts,
         shop.pipeline.weights,
         shop.pipeline.priors,
         shop.model,
