@@ -70,11 +70,11 @@ def _about_items(line: _Line) -> calls.Call:
 def _items(line: _Line) -> tuple[str, ...]:
     """The items that the numbers after a command stand for; a title or an id works too."""
     tools, words = line.toolbox, line.toolbox.words
-    if not line.rest:
+    parts = line.rest.replace(",", " ").replace("，", " ").split()
+    if not parts:
         if line.command in ("/more", "/less") and tools.state.spoken_of:
             return (tools.state.spoken_of,)
         raise InputError(words.say("need_number", command=line.command))
-    parts = line.rest.replace(",", " ").replace("，", " ").split()
     if all(re.fullmatch(r"[0-9]{1,4}", part) for part in parts):
         return tuple(dict.fromkeys(_numbered(int(part), tools) for part in parts))
     titled = tools.vocabulary.titled(f'"{fold(line.rest)}"')

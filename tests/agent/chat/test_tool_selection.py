@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tanqu.agent.chat import tool_calls as calls
@@ -205,6 +205,8 @@ _odd = st.sampled_from(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_odd, max_size=6).map("".join) | st.text(max_size=40), st.sampled_from(LANGUAGES))
+@example("/why ，", "zh")
+@example("/like ,", "en")
 def test_every_call_is_valid_whatever_is_said(
     conversations: dict[Language, tuple[ToolSelector, Toolbox]], text: str, language: Language
 ) -> None:
